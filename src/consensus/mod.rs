@@ -1,0 +1,41 @@
+//! The rules of the chain, as pure functions: data and context in, a verdict out.
+//!
+//! Nothing here reads a disk, a clock or a network: what a rule depends on is an argument, and the function's name says which
+//! context it needs (`…_in_isolation`, `…_in_parent_context`, `…_in_utxo_context`). [`RuleError`] has one variant a rule.
+//!
+//! | where | what |
+//! |---|---|
+//! | `spec`, `spec_file`, `genesis` | the parameters of a network, their file form, its first block |
+//! | `header` | proof of work, time, version |
+//! | `retarget` | which target a block must meet |
+//! | `transaction` | a transaction alone, and against the coins it spends |
+//! | `locks` | absolute and relative lock times |
+//! | `block` | a block alone, in its place, and connected to the coins |
+
+mod block;
+mod error;
+mod genesis;
+mod header;
+mod locks;
+mod retarget;
+mod spec;
+mod spec_file;
+mod transaction;
+
+pub use block::{
+    BlockEffect, CheckedBlock, ConnectContext, check_block_in_isolation,
+    check_block_in_parent_context, connect_block, height_push,
+};
+pub use error::{RuleError, Verdict};
+pub use header::{
+    MEDIAN_TIME_SPAN, ParentContext, check_header_in_isolation, check_header_in_parent_context,
+    median_time,
+};
+pub use locks::{LOCK_TIME_THRESHOLD, is_final};
+pub use retarget::{RequiredBits, exponential_target, required_bits};
+pub use spec::{BLOCK_VERSION, ChainSpec, GenesisPayout, GenesisSpec, Retarget};
+pub use spec_file::SpecError;
+pub use transaction::{
+    COINBASE_SCRIPT_LEN, ScriptChecks, SpendContext, check_transaction_in_isolation,
+    check_transaction_in_utxo_context,
+};

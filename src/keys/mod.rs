@@ -1,0 +1,11 @@
+//! Keys, signatures and addresses: the only place that knows the curve.
+
+mod address;
+mod secp;
+mod sighash;
+mod signing;
+
+pub use address::{Address, AddressError};
+pub use secp::{KeyError, PublicKey, SecretKey, Signature, SignatureError, verify};
+pub use sighash::{SIGHASH_ALL, SighashCache, signature_hash};
+pub use signing::{ScriptSigError, parse_script_sig, sign_input};

@@ -1,0 +1,4 @@
+//! placeholder
+pub mod consensus;
+pub mod keys;
+pub mod primitives;
