@@ -281,13 +281,20 @@ pub fn connect_block<'a>(
     let mut undo = BlockUndo::default();
     let mut fees = Amount::ZERO;
     let mut script_checks = Vec::new();
-    for (index, (tx, txid)) in block.block.transactions.iter().zip(&block.txids).enumerate() {
+    for (index, (tx, txid)) in block
+        .block
+        .transactions
+        .iter()
+        .zip(&block.txids)
+        .enumerate()
+    {
         if index > 0 {
             let overlay = Overlay {
                 diff: &diff,
                 below: view,
             };
-            let (fee, spent) = check_transaction_in_utxo_context(spec, tx, &spend_context, &overlay)?;
+            let (fee, spent) =
+                check_transaction_in_utxo_context(spec, tx, &spend_context, &overlay)?;
             fees = fees.checked_add(fee).ok_or(RuleError::FeeSum)?;
             if !is_verified(txid) {
                 script_checks.push((index, ScriptChecks::new(tx, &spent)));
@@ -311,7 +318,9 @@ pub fn connect_block<'a>(
 /// Adds the outputs of a transaction. One that is not P2PKH (only the first block of regtest has one) never becomes a coin.
 fn create_coins(diff: &mut UtxoDiff, tx: &Transaction, txid: Txid, height: u32, is_coinbase: bool) {
     for (vout, output) in (0..).zip(&tx.outputs) {
-        if let (Ok(value), Some(pubkey_hash)) = (output.value.check(), output.script_pubkey.as_p2pkh()) {
+        if let (Ok(value), Some(pubkey_hash)) =
+            (output.value.check(), output.script_pubkey.as_p2pkh())
+        {
             let coin = Coin {
                 value,
                 pubkey_hash,
@@ -375,7 +384,11 @@ mod tests {
         };
         assert_eq!(count(&[0xac, 0xad, 0xae, 0xaf]), 42);
         assert_eq!(count(&[1, 0xac, 0xac]), 1);
-        assert_eq!(count(&[0xac, 5, 0xac]), 1, "nothing counts after a push that is cut off");
+        assert_eq!(
+            count(&[0xac, 5, 0xac]),
+            1,
+            "nothing counts after a push that is cut off"
+        );
         assert_eq!(count(&[76, 1, 0xac, 0xac]), 1);
         assert_eq!(count(&[77, 1, 0, 0xac, 0xac]), 1);
         assert_eq!(count(&[78, 0xff, 0xff, 0xff, 0xff, 0xac]), 0);

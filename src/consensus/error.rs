@@ -48,7 +48,9 @@ pub enum RuleError {
         median: u32,
     },
     /// Too far ahead of the local clock. The same header may be right later.
-    #[error("the time {time} is more than the allowed drift ahead of the local clock (at most {limit})")]
+    #[error(
+        "the time {time} is more than the allowed drift ahead of the local clock (at most {limit})"
+    )]
     TimeTooNew {
         /// The header's time, in seconds since 1970.
         time: u32,

@@ -25,7 +25,10 @@ pub fn is_final(tx: &Transaction, height: u32, median_time_past: u32) -> bool {
     };
     tx.lock_time == 0
         || tx.lock_time < reached
-        || tx.inputs.iter().all(|input| input.sequence == SEQUENCE_FINAL)
+        || tx
+            .inputs
+            .iter()
+            .all(|input| input.sequence == SEQUENCE_FINAL)
 }
 
 /// Whether the relative lock of one input has passed in a block at `height` whose parent has the median time
@@ -70,7 +73,9 @@ mod tests {
     #[test]
     fn b16_relative_locks_count_from_the_coin() {
         let passed = |version, sequence, height, median| {
-            sequence_lock_passed(version, sequence, &coin(10), height, median, &|at| 1000 * at)
+            sequence_lock_passed(version, sequence, &coin(10), height, median, &|at| {
+                1000 * at
+            })
         };
         assert!(!passed(2, 5, 14, 0));
         assert!(passed(2, 5, 15, 0));

@@ -108,17 +108,33 @@ mod tests {
 
     #[test]
     fn on_schedule_changes_nothing() {
-        let required = required_bits(&ChainSpec::dev(), &parent(NORMAL, 1_800_000_000, 10), 1_800_000_010);
-        assert_eq!(required, RequiredBits { bits: NORMAL, base: NORMAL });
+        let required = required_bits(
+            &ChainSpec::dev(),
+            &parent(NORMAL, 1_800_000_000, 10),
+            1_800_000_010,
+        );
+        assert_eq!(
+            required,
+            RequiredBits {
+                bits: NORMAL,
+                base: NORMAL
+            }
+        );
     }
 
     #[test]
     fn a_half_life_late_halves_the_difficulty_and_early_doubles_it() {
         let limit = Target::from_be_bytes([0xff; 32]);
         let one = NORMAL.to_target().unwrap();
-        assert_eq!(exponential_target(one, 120, 120, limit), one.double(1, limit));
+        assert_eq!(
+            exponential_target(one, 120, 120, limit),
+            one.double(1, limit)
+        );
         assert_eq!(exponential_target(one, 0, 120, limit), one);
-        assert_eq!(exponential_target(one.double(1, limit), -120, 120, limit), one);
+        assert_eq!(
+            exponential_target(one.double(1, limit), -120, 120, limit),
+            one
+        );
     }
 
     #[test]
@@ -136,8 +152,12 @@ mod tests {
             ..before
         };
         let next = required_bits(&spec, &after, after.time + 10);
-        let ratio = next.bits.to_target().unwrap().difficulty() / NORMAL.to_target().unwrap().difficulty();
-        assert!((0.2..1.0).contains(&ratio), "one capped solve time eases by {ratio}");
+        let ratio =
+            next.bits.to_target().unwrap().difficulty() / NORMAL.to_target().unwrap().difficulty();
+        assert!(
+            (0.2..1.0).contains(&ratio),
+            "one capped solve time eases by {ratio}"
+        );
     }
 
     proptest! {

@@ -1,8 +1,6 @@
 //! The parameters of a network, and the two that are built in.
 
-use crate::primitives::{
-    Amount, Block, COIN, ChainId, CompactTarget, PubkeyHash, Target, sha256,
-};
+use crate::primitives::{Amount, Block, COIN, ChainId, CompactTarget, PubkeyHash, Target, sha256};
 
 use super::genesis;
 
@@ -122,14 +120,16 @@ impl ChainSpec {
     /// Bitcoin Core's regtest (`kernel/chainparams.cpp`, `CRegTestParams`).
     pub fn regtest() -> Self {
         let mut key = [0; 65];
-        hex::decode_to_slice(BITCOIN_GENESIS_KEY, &mut key).expect("the constant is 65 bytes of hex");
+        hex::decode_to_slice(BITCOIN_GENESIS_KEY, &mut key)
+            .expect("the constant is 65 bytes of hex");
         Self {
             name: "regtest".into(),
             genesis: GenesisSpec {
                 time: 1_296_688_602,
                 bits: CompactTarget(0x207f_ffff),
                 nonce: 2,
-                message: "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks".into(),
+                message: "The Times 03/Jan/2009 Chancellor on brink of second bailout for banks"
+                    .into(),
                 payout: GenesisPayout::PublicKey(key),
             },
             pow_limit: CompactTarget(0x207f_ffff),
@@ -271,7 +271,10 @@ mod tests {
             genesis.header.merkle_root.to_string(),
             "4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b"
         );
-        assert_eq!(genesis.compute_merkle_root(), (genesis.header.merkle_root, false));
+        assert_eq!(
+            genesis.compute_merkle_root(),
+            (genesis.header.merkle_root, false)
+        );
         assert_eq!(ChainSpec::regtest().magic(), [0xfa, 0xbf, 0xb5, 0xda]);
     }
 
@@ -279,7 +282,11 @@ mod tests {
     fn built_in_genesis_blocks_meet_their_targets() {
         for spec in [ChainSpec::dev(), ChainSpec::regtest()] {
             let hash = spec.genesis_block().hash();
-            assert!(spec.genesis.bits.to_target().unwrap().is_met_by(&hash), "{} {hash}", spec.name);
+            assert!(
+                spec.genesis.bits.to_target().unwrap().is_met_by(&hash),
+                "{} {hash}",
+                spec.name
+            );
             let bytes = crate::primitives::Encode::to_bytes(&spec.genesis_block());
             assert_eq!(Block::from_bytes(&bytes).unwrap(), spec.genesis_block());
         }
@@ -310,7 +317,10 @@ mod tests {
         other.genesis.time += 1;
         assert_eq!(
             ChainSpec::dev().differences(&other),
-            ["genesis.time: 1767225600 / 1767225601", "target_spacing: 10 / 60"]
+            [
+                "genesis.time: 1767225600 / 1767225601",
+                "target_spacing: 10 / 60"
+            ]
         );
         assert_ne!(ChainSpec::dev().chain_id(), other.chain_id());
     }

@@ -27,7 +27,9 @@ pub enum SpecError {
     #[error("field 'genesis.payout': {0}")]
     Payout(AddressError),
     /// The first block's hash does not meet its target.
-    #[error("the genesis block does not meet its target: 'genesis.nonce' does not fit the other fields (was one of them edited?)")]
+    #[error(
+        "the genesis block does not meet its target: 'genesis.nonce' does not fit the other fields (was one of them edited?)"
+    )]
     GenesisWork,
 }
 
@@ -188,10 +190,20 @@ impl ChainSpec {
             stall_doubling,
         } = self.retarget
         {
-            range("retarget.half_life", half_life, self.target_spacing, 31_536_000)?;
+            range(
+                "retarget.half_life",
+                half_life,
+                self.target_spacing,
+                31_536_000,
+            )?;
             range("retarget.stall_doubling", stall_doubling, 1, 86_400)?;
             // A miner may date a block ahead by the drift; were that enough for an eased target, it would take one at will.
-            range("retarget.stall_after", stall_after, self.max_future_drift + 1, 31_536_000)?;
+            range(
+                "retarget.stall_after",
+                stall_after,
+                self.max_future_drift + 1,
+                31_536_000,
+            )?;
         }
         // The halvings add up to less than twice the first interval.
         let supply = u128::from(self.subsidy.units()) * u128::from(self.halving_interval) * 2;
@@ -203,7 +215,11 @@ impl ChainSpec {
         let genesis = target("genesis.bits", self.genesis.bits)?;
         if genesis > limit {
             let expected = format!("not easier than pow_limit ({})", self.pow_limit);
-            return Err(value("genesis.bits", &self.genesis.bits.to_string(), &expected));
+            return Err(value(
+                "genesis.bits",
+                &self.genesis.bits.to_string(),
+                &expected,
+            ));
         }
         if !genesis.is_met_by(&self.genesis_block().hash()) {
             return Err(SpecError::GenesisWork);
@@ -224,7 +240,11 @@ fn range(field: &'static str, found: u32, least: u32, most: u32) -> Result<(), S
     if (least..=most).contains(&found) {
         return Ok(());
     }
-    Err(value(field, &found.to_string(), &format!("{least} to {most}")))
+    Err(value(
+        field,
+        &found.to_string(),
+        &format!("{least} to {most}"),
+    ))
 }
 
 fn compact(field: &'static str, text: &str) -> Result<CompactTarget, SpecError> {
@@ -233,12 +253,26 @@ fn compact(field: &'static str, text: &str) -> Result<CompactTarget, SpecError> 
         .ok()
         .filter(|_| digits)
         .map(CompactTarget)
-        .ok_or_else(|| value(field, text, "a compact target of 8 hexadecimal digits such as 1e07ffff"))
+        .ok_or_else(|| {
+            value(
+                field,
+                text,
+                "a compact target of 8 hexadecimal digits such as 1e07ffff",
+            )
+        })
 }
 
-fn target(field: &'static str, bits: CompactTarget) -> Result<crate::primitives::Target, SpecError> {
-    bits.to_target()
-        .map_err(|error| value(field, &bits.to_string(), &format!("a valid target ({error})")))
+fn target(
+    field: &'static str,
+    bits: CompactTarget,
+) -> Result<crate::primitives::Target, SpecError> {
+    bits.to_target().map_err(|error| {
+        value(
+            field,
+            &bits.to_string(),
+            &format!("a valid target ({error})"),
+        )
+    })
 }
 
 fn payout(text: &str, version: u8) -> Result<GenesisPayout, SpecError> {
@@ -269,19 +303,45 @@ mod tests {
         let good = ChainSpec::dev().to_toml();
         for (from, to, field) in [
             ("name = \"dev\"", "name = \"De v\"", "'name'"),
-            ("target_spacing = 10", "target_spacing = 0", "'target_spacing'"),
-            ("target_spacing = 10", "target_spacing = \"ten\"", "target_spacing"),
-            ("target_spacing = 10", "target_spaceing = 10", "target_spaceing"),
-            ("pow_limit = \"1e07ffff\"", "pow_limit = \"1e07fff\"", "'pow_limit'"),
-            ("pow_limit = \"1e07ffff\"", "pow_limit = \"1d07ffff\"", "'genesis.bits'"),
+            (
+                "target_spacing = 10",
+                "target_spacing = 0",
+                "'target_spacing'",
+            ),
+            (
+                "target_spacing = 10",
+                "target_spacing = \"ten\"",
+                "target_spacing",
+            ),
+            (
+                "target_spacing = 10",
+                "target_spaceing = 10",
+                "target_spaceing",
+            ),
+            (
+                "pow_limit = \"1e07ffff\"",
+                "pow_limit = \"1e07fff\"",
+                "'pow_limit'",
+            ),
+            (
+                "pow_limit = \"1e07ffff\"",
+                "pow_limit = \"1d07ffff\"",
+                "'genesis.bits'",
+            ),
             ("subsidy = \"50\"", "subsidy = \"51\"", "'subsidy'"),
             ("subsidy = \"50\"", "subsidy = \"-1\"", "negative"),
-            ("stall_after = 120", "stall_after = 60", "'retarget.stall_after'"),
+            (
+                "stall_after = 120",
+                "stall_after = 60",
+                "'retarget.stall_after'",
+            ),
             ("time = 1767225600", "time = 1767225601", "genesis.nonce"),
             ("coin_type = 1", "", "coin_type"),
         ] {
             assert!(good.contains(from), "{from}");
-            let error = ChainSpec::from_toml(&good.replacen(from, to, 1)).unwrap_err().to_string();
+            let error = ChainSpec::from_toml(&good.replacen(from, to, 1))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(field), "{to}: {error}");
         }
         assert!(ChainSpec::from_toml("").is_err());

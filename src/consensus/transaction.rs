@@ -28,10 +28,7 @@ pub struct SpendContext<'a> {
 ///
 /// # Errors
 /// The first rule that is broken.
-pub fn check_transaction_in_isolation(
-    spec: &ChainSpec,
-    tx: &Transaction,
-) -> Result<(), RuleError> {
+pub fn check_transaction_in_isolation(spec: &ChainSpec, tx: &Transaction) -> Result<(), RuleError> {
     check_version(tx)?;
     check_size(spec, tx)?;
     check_outputs(tx)?;
@@ -170,7 +167,11 @@ fn check_maturity(
 
 /// The sum of the outputs.
 pub(super) fn output_sum(tx: &Transaction) -> Result<Amount, RuleError> {
-    let values: Option<Vec<Amount>> = tx.outputs.iter().map(|output| output.value.check().ok()).collect();
+    let values: Option<Vec<Amount>> = tx
+        .outputs
+        .iter()
+        .map(|output| output.value.check().ok())
+        .collect();
     values
         .and_then(Amount::checked_sum)
         .ok_or(RuleError::OutputSum)

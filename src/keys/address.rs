@@ -18,7 +18,9 @@ pub struct Address {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// A character outside the Base58 alphabet.
-    #[error("'{text}' is not an address: character '{character}' at position {position} is not Base58")]
+    #[error(
+        "'{text}' is not an address: character '{character}' at position {position} is not Base58"
+    )]
     Character {
         /// What was given.
         text: String,
@@ -28,7 +30,9 @@ pub enum AddressError {
         position: usize,
     },
     /// Not the length of an address.
-    #[error("'{text}' is not an address: it holds {found} bytes instead of {DECODED_LEN} (cut off or too long?)")]
+    #[error(
+        "'{text}' is not an address: it holds {found} bytes instead of {DECODED_LEN} (cut off or too long?)"
+    )]
     Length {
         /// What was given.
         text: String,
@@ -42,7 +46,9 @@ pub enum AddressError {
         text: String,
     },
     /// An address of another network.
-    #[error("'{text}' is an address of another network: its version byte is {found:#04x}, this network's is {expected:#04x}")]
+    #[error(
+        "'{text}' is an address of another network: its version byte is {found:#04x}, this network's is {expected:#04x}"
+    )]
     WrongNetwork {
         /// What was given.
         text: String,
@@ -155,17 +161,47 @@ mod tests {
             let mut bytes = good.clone().into_bytes();
             bytes.swap(at - 1, at);
             let swapped = String::from_utf8(bytes).unwrap();
-            assert!(swapped == good || Address::parse(&swapped, 0).is_err(), "{swapped}");
+            assert!(
+                swapped == good || Address::parse(&swapped, 0).is_err(),
+                "{swapped}"
+            );
         }
     }
 
     #[test]
     fn w01_the_error_says_what_is_wrong() {
         let good = address();
-        assert!(matches!(Address::parse(&good, 0x6f), Err(AddressError::WrongNetwork { expected: 0x6f, found: 0, .. })));
-        assert!(matches!(Address::parse("1O", 0), Err(AddressError::Character { character: 'O', position: 2, .. })));
-        assert!(matches!(Address::parse("", 0), Err(AddressError::Length { found: 0, .. })));
-        assert!(matches!(Address::parse("1é", 0), Err(AddressError::Character { character: 'é', position: 2, .. })));
-        assert!(matches!(Address::parse(&"1".repeat(10_000), 0), Err(AddressError::Length { .. })));
+        assert!(matches!(
+            Address::parse(&good, 0x6f),
+            Err(AddressError::WrongNetwork {
+                expected: 0x6f,
+                found: 0,
+                ..
+            })
+        ));
+        assert!(matches!(
+            Address::parse("1O", 0),
+            Err(AddressError::Character {
+                character: 'O',
+                position: 2,
+                ..
+            })
+        ));
+        assert!(matches!(
+            Address::parse("", 0),
+            Err(AddressError::Length { found: 0, .. })
+        ));
+        assert!(matches!(
+            Address::parse("1é", 0),
+            Err(AddressError::Character {
+                character: 'é',
+                position: 2,
+                ..
+            })
+        ));
+        assert!(matches!(
+            Address::parse(&"1".repeat(10_000), 0),
+            Err(AddressError::Length { .. })
+        ));
     }
 }

@@ -11,7 +11,9 @@ use crate::primitives::{PubkeyHash, hash160};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not the 33 bytes of a compressed key.
-    #[error("a public key has 33 bytes and begins with 02 or 03; found {len} bytes beginning with {first:02x}")]
+    #[error(
+        "a public key has 33 bytes and begins with 02 or 03; found {len} bytes beginning with {first:02x}"
+    )]
     NotCompressed {
         /// How many bytes were found.
         len: usize,
@@ -215,7 +217,10 @@ mod tests {
         assert!(verify(&key(1).public_key(), &[9; 32], &signature));
         assert!(!verify(&key(2).public_key(), &[9; 32], &signature));
         assert!(!verify(&key(1).public_key(), &[8; 32], &signature));
-        assert_eq!(Signature::from_der_strict(&signature.to_der()), Ok(signature));
+        assert_eq!(
+            Signature::from_der_strict(&signature.to_der()),
+            Ok(signature)
+        );
     }
 
     // RFC 6979 for secp256k1 with SHA-256: the vector of key 1 and the message "Satoshi Nakamoto" that trezor-crypto,
@@ -246,9 +251,13 @@ mod tests {
         assert_eq!(refused(&padded), SignatureError::NotStrictDer);
         assert_eq!(refused(&der[..der.len() - 1]), SignatureError::NotStrictDer);
         assert_eq!(refused(&[]), SignatureError::NotStrictDer);
-        assert_eq!(refused(&hex::decode("3006020100020101").unwrap()), SignatureError::OutOfRange);
+        assert_eq!(
+            refused(&hex::decode("3006020100020101").unwrap()),
+            SignatureError::OutOfRange
+        );
         // r = 1, s = order − 1: valid numbers, but s in the upper half.
-        let high = "3026020101022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140";
+        let high =
+            "3026020101022100fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140";
         assert_eq!(refused(&hex::decode(high).unwrap()), SignatureError::HighS);
     }
 
@@ -256,12 +265,24 @@ mod tests {
     fn public_keys_are_compressed_points() {
         let bytes = key(4).public_key().to_bytes();
         assert_eq!(PublicKey::from_bytes(&bytes).unwrap().to_bytes(), bytes);
-        assert!(matches!(PublicKey::from_bytes(&bytes[1..]), Err(KeyError::NotCompressed { .. })));
-        assert!(matches!(PublicKey::from_bytes(&[4; 33]), Err(KeyError::NotCompressed { .. })));
-        assert!(matches!(PublicKey::from_bytes(&[0; 33]), Err(KeyError::NotCompressed { .. })));
+        assert!(matches!(
+            PublicKey::from_bytes(&bytes[1..]),
+            Err(KeyError::NotCompressed { .. })
+        ));
+        assert!(matches!(
+            PublicKey::from_bytes(&[4; 33]),
+            Err(KeyError::NotCompressed { .. })
+        ));
+        assert!(matches!(
+            PublicKey::from_bytes(&[0; 33]),
+            Err(KeyError::NotCompressed { .. })
+        ));
         // x = 5 is not the coordinate of a point.
         let mut off = [0; 33];
         (off[0], off[32]) = (2, 5);
-        assert!(matches!(PublicKey::from_bytes(&off), Err(KeyError::NotOnCurve)));
+        assert!(matches!(
+            PublicKey::from_bytes(&off),
+            Err(KeyError::NotOnCurve)
+        ));
     }
 }

@@ -57,9 +57,11 @@ pub fn parse_script_sig(script: &Script) -> Result<(Signature, PublicKey), Scrip
     if *hash_type != SIGHASH_ALL {
         return Err(ScriptSigError::HashType(*hash_type));
     }
-    Ok((Signature::from_der_strict(der)?, PublicKey::from_bytes(key)?))
+    Ok((
+        Signature::from_der_strict(der)?,
+        PublicKey::from_bytes(key)?,
+    ))
 }
-
 
 /// The data of the direct push (1 to 75 bytes) at the front, and the rest.
 fn split_push(bytes: &[u8]) -> Result<(&[u8], &[u8]), ScriptSigError> {

@@ -168,9 +168,15 @@ mod tests {
     fn refused_texts_say_why() {
         for (text, error) in [
             ("-1", AmountError::Negative("-1".into())),
-            ("0.123456789", AmountError::TooManyDecimals("0.123456789".into())),
+            (
+                "0.123456789",
+                AmountError::TooManyDecimals("0.123456789".into()),
+            ),
             ("21000001", AmountError::TextTooLarge("21000001".into())),
-            ("99999999999999999999999", AmountError::TextTooLarge("99999999999999999999999".into())),
+            (
+                "99999999999999999999999",
+                AmountError::TextTooLarge("99999999999999999999999".into()),
+            ),
             ("", AmountError::NotANumber(String::new())),
             (".", AmountError::NotANumber(".".into())),
             ("1e3", AmountError::NotANumber("1e3".into())),

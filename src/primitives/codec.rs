@@ -180,7 +180,11 @@ pub const fn compact_size_len(value: usize) -> usize {
 /// Appends `value` as a CompactSize.
 pub fn write_compact_size(value: usize, out: &mut Vec<u8>) {
     // A usize fits in 64 bits on every supported target, so the widest arm takes what the others leave.
-    match (u8::try_from(value), u16::try_from(value), u32::try_from(value)) {
+    match (
+        u8::try_from(value),
+        u16::try_from(value),
+        u32::try_from(value),
+    ) {
         (Ok(small), ..) if small < 0xfd => out.push(small),
         (_, Ok(medium), _) => {
             out.push(0xfd);
@@ -257,16 +261,29 @@ mod tests {
 
     #[test]
     fn lengths_in_a_longer_form_are_refused() {
-        for bytes in [&[0xfd, 0xfc, 0x00][..], &[0xfe, 0xff, 0xff, 0, 0], &[0xff, 1, 0, 0, 0, 0, 0, 0, 0]] {
-            assert!(matches!(Reader::new(bytes).compact_size(), Err(DecodeError::NonCanonicalSize(_))));
+        for bytes in [
+            &[0xfd, 0xfc, 0x00][..],
+            &[0xfe, 0xff, 0xff, 0, 0],
+            &[0xff, 1, 0, 0, 0, 0, 0, 0, 0],
+        ] {
+            assert!(matches!(
+                Reader::new(bytes).compact_size(),
+                Err(DecodeError::NonCanonicalSize(_))
+            ));
         }
     }
 
     #[test]
     fn a_claimed_length_never_allocates_beyond_the_input() {
         for claim in [&[0xfe, 0xff, 0xff, 0xff, 0xff][..], &[0xff; 9]] {
-            assert!(matches!(Reader::new(claim).list::<u32>(), Err(DecodeError::ListTooLong { .. })));
-            assert!(matches!(Reader::new(claim).var_bytes(), Err(DecodeError::ListTooLong { .. })));
+            assert!(matches!(
+                Reader::new(claim).list::<u32>(),
+                Err(DecodeError::ListTooLong { .. })
+            ));
+            assert!(matches!(
+                Reader::new(claim).var_bytes(),
+                Err(DecodeError::ListTooLong { .. })
+            ));
         }
     }
 

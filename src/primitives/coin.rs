@@ -51,8 +51,8 @@ impl UtxoView for HashMap<OutPoint, Coin> {
 /// A change of the set of coins: what is spent and what is created.
 ///
 /// # Invariants
-/// No coin is in both halves: one that is created and spent within the change is in neither, so applying the change and then
-/// its reverse leaves every set as it was.
+/// No coin is in both halves: one that is created and spent within the change is in neither. An outpoint may be in both with
+/// different coins (a transaction that a reorg moves to another height), so the spent half is applied first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UtxoDiff {
     spent: HashMap<OutPoint, Coin>,
@@ -74,6 +74,16 @@ impl UtxoDiff {
     pub fn spend(&mut self, outpoint: OutPoint, coin: Coin) {
         if self.created.remove(&outpoint).is_none() {
             self.spent.insert(outpoint, coin);
+        }
+    }
+
+    /// Records all of a later change.
+    pub fn merge(&mut self, later: &Self) {
+        for (outpoint, coin) in &later.spent {
+            self.spend(*outpoint, *coin);
+        }
+        for (outpoint, coin) in &later.created {
+            self.create(*outpoint, *coin);
         }
     }
 

@@ -161,6 +161,9 @@ mod tests {
     #[test]
     fn a_bad_text_is_named() {
         let error = "xyz".parse::<Txid>().unwrap_err();
-        assert_eq!(error.to_string(), "'xyz' is not a hash: expected 64 hexadecimal digits");
+        assert_eq!(
+            error.to_string(),
+            "'xyz' is not a hash: expected 64 hexadecimal digits"
+        );
     }
 }

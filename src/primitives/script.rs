@@ -5,7 +5,6 @@ use std::fmt;
 use super::codec::{Decode, DecodeError, Encode, Reader, compact_size_len, write_compact_size};
 use super::hash::PubkeyHash;
 
-
 /// `OP_DUP OP_HASH160 push(20)`.
 const P2PKH_PREFIX: [u8; 3] = [0x76, 0xa9, 0x14];
 /// `OP_EQUALVERIFY OP_CHECKSIG`.

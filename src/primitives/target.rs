@@ -233,7 +233,11 @@ mod tests {
             (0x2212_3456, Err(Overflow)),
             (0xff12_3456, Err(Overflow)),
         ] {
-            assert_eq!(CompactTarget(bits).to_target().map(|_| ()), expected, "{bits:08x}");
+            assert_eq!(
+                CompactTarget(bits).to_target().map(|_| ()),
+                expected,
+                "{bits:08x}"
+            );
         }
         for (bits, back) in [
             (0x0112_3456, 0x0112_0000),
@@ -252,8 +256,18 @@ mod tests {
 
     #[test]
     fn work_of_known_targets() {
-        assert_eq!(CompactTarget(0x207f_ffff).to_target().unwrap().work().to_f64(), 2.0);
-        assert_eq!(CompactTarget(0x1d00_ffff).to_target().unwrap().work(), Work(U256::from(0x1_0001_0001_u64)));
+        assert_eq!(
+            CompactTarget(0x207f_ffff)
+                .to_target()
+                .unwrap()
+                .work()
+                .to_f64(),
+            2.0
+        );
+        assert_eq!(
+            CompactTarget(0x1d00_ffff).to_target().unwrap().work(),
+            Work(U256::from(0x1_0001_0001_u64))
+        );
         assert_eq!(Target(U256::MAX).work(), Work(U256::ONE));
     }
 

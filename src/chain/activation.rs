@@ -1,0 +1,244 @@
+//! Keeping the active chain the best one: each change of it, however deep, is one batch.
+
+use std::sync::Arc;
+
+use super::engine::{Engine, Fresh, Shared};
+use super::error::SubmitError;
+use super::events::{ChainEvent, Event};
+use super::transition::{Finished, Moved, Transition, TransitionError};
+use super::tree::BlockTree;
+use crate::consensus::RuleError;
+use crate::primitives::{BlockHash, Encode};
+use crate::storage::{Batch, Durability, StorageError};
+
+/// Blocks this many spacings old are being caught up with: their commits are not synced one by one.
+const CATCH_UP_SPACINGS: u64 = 60;
+/// While catching up, every so many commits one is synced, which bounds what a power cut costs.
+const CATCH_UP_SYNC_EVERY: u32 = 500;
+
+impl Engine {
+    /// Goes over to the best chain until there is no better one. Writes `fresh` to the disk in any case.
+    ///
+    /// A branch that turns out invalid leaves everything as it was, except that its bad block is remembered. Returns the blocks
+    /// that were found invalid on the way.
+    pub(super) fn activate(
+        &mut self,
+        mut fresh: Option<&Fresh>,
+        now: u64,
+    ) -> Result<Vec<(BlockHash, RuleError)>, StorageError> {
+        let mut rejected = Vec::new();
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let tree = shared.tree();
+            let best = tree.best_candidate();
+            let Some(target) = best.filter(|best| *best != tree.tip().0) else {
+                drop(tree);
+                if let Some(fresh) = fresh {
+                    let batch = fresh_batch(&shared, &shared.tree(), fresh);
+                    // A side branch can be fetched again: it is not worth a wait for the disk.
+                    self.shared.store.commit(batch, Durability::Buffered)?;
+                }
+                return Ok(rejected);
+            };
+            let (disconnect, connect, fork_height) = tree.route(&target);
+            let batch = fresh.map_or_else(
+                || shared.store.batch(),
+                |fresh| fresh_batch(&shared, &tree, fresh),
+            );
+            let mut transition = Transition::new(
+                &shared.store,
+                &shared.spec,
+                &tree,
+                &shared.signatures,
+                batch,
+            );
+            for hash in &disconnect {
+                transition.disconnect(hash)?;
+            }
+            let block = fresh.map(|fresh| &fresh.block);
+            let outcome = connect
+                .iter()
+                .try_for_each(|hash| transition.connect(hash, block));
+            match outcome {
+                Ok(()) => {
+                    let time = tree.get(&target).map_or(0, |record| record.header.time);
+                    let finished = transition.finish(&self.stats, &target)?;
+                    drop(tree);
+                    self.commit(finished, &connect, fork_height, u64::from(time), now)?;
+                }
+                Err(TransitionError::Storage(error)) => return Err(error),
+                Err(TransitionError::Rule(bad, rule)) => {
+                    drop(transition);
+                    drop(tree);
+                    self.reject(bad, &rule, fresh)?;
+                    rejected.push((bad, rule));
+                }
+            }
+            fresh = None;
+        }
+    }
+
+    /// Writes a finished transition, then tells everybody.
+    fn commit(
+        &mut self,
+        finished: Finished<'_>,
+        connected: &[BlockHash],
+        fork_height: u32,
+        time: u64,
+        now: u64,
+    ) -> Result<(), StorageError> {
+        let shared = Arc::clone(&self.shared);
+        let durability = self.durability(time, now);
+        shared.store.commit(finished.batch, durability)?;
+        self.stats = finished.stats;
+        let (old_tip, fork) = {
+            let mut tree = shared.tree_mut();
+            let old_tip = tree.tip().0;
+            tree.set_active(fork_height, connected);
+            (old_tip, tree.active_at(fork_height).unwrap_or_default())
+        };
+        let count = |moved: &[Moved]| u32::try_from(moved.len()).unwrap_or(u32::MAX);
+        let (disconnects, connects) = (count(&finished.disconnected), count(&finished.connected));
+        for Moved {
+            hash,
+            height,
+            block,
+        } in finished.disconnected
+        {
+            self.publish(ChainEvent::Disconnected {
+                hash,
+                height,
+                block,
+            });
+        }
+        for Moved {
+            hash,
+            height,
+            block,
+        } in finished.connected
+        {
+            self.publish(ChainEvent::Connected {
+                hash,
+                height,
+                block,
+            });
+        }
+        let new_tip = self.stats.tip;
+        if disconnects > 0 {
+            self.publish(ChainEvent::Reorg {
+                fork,
+                fork_height,
+                old_tip,
+                new_tip,
+                disconnected: disconnects,
+                connected: connects,
+            });
+        }
+        self.publish(ChainEvent::TipChanged {
+            hash: new_tip,
+            height: self.stats.height,
+        });
+        Ok(())
+    }
+
+    /// Whether this commit waits for the disk: always at the tip, now and then while catching up.
+    fn durability(&mut self, block_time: u64, now: u64) -> Durability {
+        let age = now.saturating_sub(block_time);
+        let catching_up = age > CATCH_UP_SPACINGS * u64::from(self.shared.spec.target_spacing);
+        self.unsynced += 1;
+        if !self.sync_writes || (catching_up && self.unsynced < CATCH_UP_SYNC_EVERY) {
+            return Durability::Buffered;
+        }
+        self.unsynced = 0;
+        Durability::Synced
+    }
+
+    /// Remembers that a block is invalid. A fresh block other than that one is stored all the same.
+    fn reject(
+        &mut self,
+        bad: BlockHash,
+        rule: &RuleError,
+        fresh: Option<&Fresh>,
+    ) -> Result<(), StorageError> {
+        let shared = Arc::clone(&self.shared);
+        shared.tree_mut().mark_invalid(&bad);
+        let mut batch = match fresh {
+            Some(fresh) if fresh.block.hash() != bad => fresh_batch(&shared, &shared.tree(), fresh),
+            _ => shared.store.batch(),
+        };
+        put_record(&mut batch, &shared.tree(), &bad);
+        shared.store.commit(batch, Durability::Buffered)?;
+        // A fresh block's rejection is published with the answer to its sender.
+        if fresh.is_none_or(|fresh| fresh.block.hash() != bad) {
+            self.publish(ChainEvent::Rejected {
+                hash: bad,
+                reason: format!("{}: {rule}", rule.reject_reason()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Remembers that a body which belongs to its header breaks a rule; the body is not stored.
+    pub(super) fn remember_invalid(&mut self, hash: &BlockHash) -> Result<(), StorageError> {
+        self.shared.tree_mut().mark_invalid(hash);
+        let mut batch = self.shared.store.batch();
+        put_record(&mut batch, &self.shared.tree(), hash);
+        self.shared.store.commit(batch, Durability::Buffered)
+    }
+
+    /// Treats a block as invalid from now on, and leaves it if it is in the active chain (Bitcoin Core, `invalidateblock`).
+    ///
+    /// The mark is written before the chain changes: a crash in between is finished at the next start.
+    pub fn invalidate(&mut self, hash: &BlockHash, now: u64) -> Result<(), SubmitError> {
+        let known = self.shared.tree().get(hash).map(|record| record.height);
+        if known.is_none_or(|height| height == 0) {
+            return Err(SubmitError::UnknownBlock(*hash));
+        }
+        self.remember_invalid(hash)?;
+        self.activate(None, now)?;
+        Ok(())
+    }
+
+    /// Takes back that a block, its ancestors or its descendants are invalid (Bitcoin Core, `reconsiderblock`).
+    pub fn reconsider(&mut self, hash: &BlockHash, now: u64) -> Result<(), SubmitError> {
+        let shared = Arc::clone(&self.shared);
+        if shared.tree().get(hash).is_none() {
+            return Err(SubmitError::UnknownBlock(*hash));
+        }
+        let stored = |hash: &BlockHash| matches!(shared.store.raw_body(hash), Ok(Some(_)));
+        let changed = shared.tree_mut().clear_invalid(hash, &stored);
+        let mut batch = shared.store.batch();
+        for hash in &changed {
+            put_record(&mut batch, &shared.tree(), hash);
+        }
+        shared.store.commit(batch, Durability::Buffered)?;
+        self.activate(None, now)?;
+        Ok(())
+    }
+
+    pub(super) fn publish(&self, event: ChainEvent) {
+        self.shared.events.publish(Event::Chain(event));
+    }
+
+    /// Writes everything down before a clean stop.
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.shared.store.flush()
+    }
+}
+
+/// Body and changed records of a new block.
+fn fresh_batch<'s>(shared: &'s Shared, tree: &BlockTree, fresh: &Fresh) -> Batch<'s> {
+    let mut batch = shared.store.batch();
+    batch.put_body(&fresh.block.hash(), &fresh.block.block().to_bytes());
+    for hash in &fresh.changed {
+        put_record(&mut batch, tree, hash);
+    }
+    batch
+}
+
+/// What is known of a header now.
+fn put_record(batch: &mut Batch<'_>, tree: &BlockTree, hash: &BlockHash) {
+    if let Some(record) = tree.get(hash) {
+        batch.put_header(hash, record);
+    }
+}

@@ -1,0 +1,366 @@
+//! Judging headers and blocks, and keeping the active chain the best one. Synchronous, with the time as an argument.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::error::{ChainError, SubmitError};
+use super::events::{ChainEvent, EventLog};
+use super::signature_cache::SignatureCache;
+use super::transition::{Transition, TransitionError};
+use super::tree::BlockTree;
+use crate::consensus::{
+    ChainSpec, CheckedBlock, ParentContext, RuleError, Verdict, check_block_in_isolation,
+    check_block_in_parent_context, check_header_in_isolation, check_header_in_parent_context,
+    required_bits,
+};
+use crate::primitives::{Block, BlockHash, BlockHeader, CoinStats, Encode, Work};
+use crate::storage::{BodyState, Durability, HeaderRecord, Store};
+
+/// What became of a block that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockAccepted {
+    /// It is the tip, or below the new tip.
+    NewTip {
+        /// Its height.
+        height: u32,
+    },
+    /// It is on a branch with less work, or that came later, or whose bodies are not complete.
+    SideBranch {
+        /// Its height.
+        height: u32,
+    },
+    /// It was known.
+    AlreadyKnown,
+}
+
+/// What became of headers that were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadersAccepted {
+    /// How many of them were new.
+    pub new: usize,
+    /// The best header now: hash, height, work of its chain.
+    pub best: (BlockHash, u32, Work),
+}
+
+/// A block that was just received and is in the tree, but not on the disk yet.
+pub(super) struct Fresh {
+    pub block: CheckedBlock,
+    /// The blocks whose records its reception changed, itself included.
+    pub changed: Vec<BlockHash>,
+}
+
+/// What the engine and its readers share.
+pub(super) struct Shared {
+    pub spec: Arc<ChainSpec>,
+    pub store: Store,
+    pub tree: RwLock<BlockTree>,
+    pub events: EventLog,
+    pub signatures: Arc<SignatureCache>,
+}
+
+impl Shared {
+    /// Readers hold this for look-ups only, never across a wait or a disk read.
+    pub fn tree(&self) -> RwLockReadGuard<'_, BlockTree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn tree_mut(&self) -> RwLockWriteGuard<'_, BlockTree> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The single writer.
+pub(super) struct Engine {
+    pub(super) shared: Arc<Shared>,
+    pub(super) stats: CoinStats,
+    pub(super) sync_writes: bool,
+    /// Commits since the last synced one.
+    pub(super) unsynced: u32,
+}
+
+impl Engine {
+    /// Loads the tree, connects the first block where there is none, and finishes what a crash left undone.
+    pub fn open(
+        store: Store,
+        spec: Arc<ChainSpec>,
+        events: EventLog,
+        sync_writes: bool,
+        now: u64,
+    ) -> Result<Self, ChainError> {
+        let genesis = spec.genesis_block();
+        let genesis_hash = genesis.hash();
+        let mut records = store.headers().collect::<Result<Vec<_>, _>>()?;
+        let is_new = records.is_empty();
+        if is_new {
+            records.push((genesis_hash, genesis_record(&genesis)));
+        }
+        records.sort_by_key(|(_, record)| record.height);
+        let stats = store.coin_stats()?;
+        let shared = Arc::new(Shared {
+            tree: RwLock::new(BlockTree::new(genesis_hash, records)),
+            signatures: Arc::default(),
+            spec,
+            store,
+            events,
+        });
+        let mut engine = Self {
+            shared,
+            stats: stats.unwrap_or(CoinStats::EMPTY),
+            sync_writes,
+            unsynced: 0,
+        };
+        if is_new {
+            engine.write_genesis(genesis, genesis_hash)?;
+        } else {
+            let tip = engine.stats.tip;
+            if !engine.shared.tree_mut().restore_active(&tip) {
+                return Err(ChainError::Damaged(format!(
+                    "the blocks below the tip {tip} are not complete"
+                )));
+            }
+            let stored = engine.shared.store.hash_at(engine.stats.height)?;
+            if stored != Some(tip) {
+                return Err(ChainError::Damaged(format!(
+                    "the height index and the coins disagree at {tip}"
+                )));
+            }
+            engine.activate(None, now)?;
+        }
+        Ok(engine)
+    }
+
+    pub const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn write_genesis(&mut self, genesis: Block, hash: BlockHash) -> Result<(), ChainError> {
+        let shared = Arc::clone(&self.shared);
+        let mut batch = shared.store.batch();
+        batch.put_header(&hash, &genesis_record(&genesis));
+        batch.put_body(&hash, &genesis.to_bytes());
+        let block = CheckedBlock::trusted(Arc::new(genesis), hash);
+        let tree = shared.tree();
+        let mut transition = Transition::new(
+            &shared.store,
+            &shared.spec,
+            &tree,
+            &shared.signatures,
+            batch,
+        );
+        match transition.connect(&hash, Some(&block)) {
+            Ok(()) => {}
+            Err(TransitionError::Storage(error)) => return Err(error.into()),
+            Err(TransitionError::Rule(_, rule)) => {
+                return Err(ChainError::Damaged(format!(
+                    "the spec's first block is invalid: {rule}"
+                )));
+            }
+        }
+        let done = transition.finish(&self.stats, &hash)?;
+        shared.store.commit(done.batch, Durability::Synced)?;
+        self.stats = done.stats;
+        Ok(())
+    }
+
+    /// Everything about a header except the blocks after it: whether it may be relayed. Changes nothing.
+    pub fn check_header(&self, header: &BlockHeader, now: u64) -> Result<(), SubmitError> {
+        let hash = header.hash();
+        let tree = self.shared.tree();
+        if tree.get(&hash).is_some() {
+            return known_header(&tree, &hash);
+        }
+        self.judge_header(&tree, header, &hash, now).map(|_| ())
+    }
+
+    fn judge_header(
+        &self,
+        tree: &BlockTree,
+        header: &BlockHeader,
+        hash: &BlockHash,
+        now: u64,
+    ) -> Result<HeaderRecord, SubmitError> {
+        let spec = &self.shared.spec;
+        // The proof of work first: it makes every later step too costly to be abused.
+        check_header_in_isolation(spec, header, hash)?;
+        let parent = header.prev_block;
+        let context = tree
+            .parent_context(&parent)
+            .ok_or(SubmitError::UnknownParent(parent))?;
+        if tree.is_bad(&parent) {
+            return Err(SubmitError::InvalidParent(parent));
+        }
+        check_header_in_parent_context(spec, header, &context, now)?;
+        let parent_work = tree
+            .get(&parent)
+            .map_or(Work::ZERO, |record| record.chainwork);
+        header_record(spec, header, &context, parent_work)
+    }
+
+    /// Takes headers, each the child of a known one; stops at the first that is wrong.
+    pub fn accept_headers(
+        &mut self,
+        headers: &[BlockHeader],
+        now: u64,
+    ) -> Result<HeadersAccepted, SubmitError> {
+        let shared = Arc::clone(&self.shared);
+        let mut batch = shared.store.batch();
+        let mut new = 0;
+        let mut outcome = Ok(());
+        let before = shared.tree().best_header().1.chainwork;
+        for header in headers {
+            let hash = header.hash();
+            let judged = {
+                let tree = shared.tree();
+                if tree.get(&hash).is_some() {
+                    known_header(&tree, &hash).map(|()| None)
+                } else {
+                    self.judge_header(&tree, header, &hash, now).map(Some)
+                }
+            };
+            match judged {
+                Ok(None) => {}
+                Ok(Some(record)) => {
+                    batch.put_header(&hash, &record);
+                    shared.tree_mut().insert(hash, record);
+                    new += 1;
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        if new > 0 {
+            // Headers alone cost nothing to fetch again, so they are never worth a wait for the disk.
+            shared.store.commit(batch, Durability::Buffered)?;
+        }
+        let best = {
+            let tree = shared.tree();
+            let (hash, record) = tree.best_header();
+            (hash, record.height, record.chainwork)
+        };
+        if best.2 > before {
+            self.publish(ChainEvent::HeadersAdvanced { height: best.1 });
+        }
+        outcome.map(|()| HeadersAccepted { new, best })
+    }
+
+    /// Takes a block whose parent's header is known, and goes over to its chain if that is the best.
+    pub fn accept_block(
+        &mut self,
+        block: Arc<Block>,
+        now: u64,
+    ) -> Result<BlockAccepted, SubmitError> {
+        let hash = block.hash();
+        let result = self.judge_block(block, &hash, now);
+        if let Err(SubmitError::Invalid(rule)) = &result {
+            self.publish(ChainEvent::Rejected {
+                hash,
+                reason: format!("{}: {rule}", rule.reject_reason()),
+            });
+        }
+        result
+    }
+
+    fn judge_block(
+        &mut self,
+        block: Arc<Block>,
+        hash: &BlockHash,
+        now: u64,
+    ) -> Result<BlockAccepted, SubmitError> {
+        let shared = Arc::clone(&self.shared);
+        if shared.tree().has_body(hash) {
+            known_header(&shared.tree(), hash)?;
+            return Ok(BlockAccepted::AlreadyKnown);
+        }
+        self.accept_headers(&[block.header], now)?;
+        let checked = match self.check_body(block) {
+            Ok(checked) => checked,
+            Err(rule) => {
+                if rule.verdict() == Verdict::Invalid {
+                    self.remember_invalid(hash)?;
+                }
+                return Err(rule.into());
+            }
+        };
+        let tx_count = u32::try_from(checked.txids().len()).unwrap_or(u32::MAX);
+        let mut changed = shared.tree_mut().body_stored(hash, tx_count);
+        if !changed.contains(hash) {
+            changed.push(*hash);
+        }
+        let rejected = self.activate(
+            Some(&Fresh {
+                block: checked,
+                changed,
+            }),
+            now,
+        )?;
+        if let Some((_, rule)) = rejected.into_iter().find(|(bad, _)| bad == hash) {
+            return Err(SubmitError::Invalid(rule));
+        }
+        let tree = shared.tree();
+        known_header(&tree, hash)?;
+        let height = tree.get(hash).map_or(0, |record| record.height);
+        Ok(if tree.is_active(hash) {
+            BlockAccepted::NewTip { height }
+        } else {
+            BlockAccepted::SideBranch { height }
+        })
+    }
+
+    fn check_body(&self, block: Arc<Block>) -> Result<CheckedBlock, RuleError> {
+        let parent = block.header.prev_block;
+        let checked = check_block_in_isolation(&self.shared.spec, block)?;
+        let context = self.shared.tree().parent_context(&parent);
+        let context = context.expect("the header was taken, so its parent is known");
+        check_block_in_parent_context(&checked, context.height + 1, context.median_time_past)?;
+        Ok(checked)
+    }
+}
+
+/// A known header is fine, invalid, or a descendant of an invalid one.
+fn known_header(tree: &BlockTree, hash: &BlockHash) -> Result<(), SubmitError> {
+    match tree.get(hash) {
+        Some(record) if record.state == BodyState::Invalid => Err(SubmitError::KnownInvalid(*hash)),
+        Some(record) if tree.is_bad(hash) => {
+            Err(SubmitError::InvalidParent(record.header.prev_block))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn genesis_record(genesis: &Block) -> HeaderRecord {
+    let target = genesis.header.bits.to_target();
+    HeaderRecord {
+        header: genesis.header,
+        height: 0,
+        chainwork: target.map_or(Work::ZERO, |target| target.work()),
+        base: genesis.header.bits,
+        state: BodyState::Connected,
+        received: Some(0),
+        tx_count: u32::try_from(genesis.transactions.len()).ok(),
+    }
+}
+
+/// The record of a header that obeys the rules.
+fn header_record(
+    spec: &ChainSpec,
+    header: &BlockHeader,
+    parent: &ParentContext,
+    parent_work: Work,
+) -> Result<HeaderRecord, SubmitError> {
+    let bits = header.bits;
+    let target = bits
+        .to_target()
+        .map_err(|reason| RuleError::TargetInvalid { bits, reason })?;
+    Ok(HeaderRecord {
+        header: *header,
+        height: parent.height + 1,
+        chainwork: parent_work
+            .checked_add(target.work())
+            .expect("no chain can hold 2^256 hashes of work"),
+        base: required_bits(spec, parent, header.time).base,
+        state: BodyState::HeaderOnly,
+        received: None,
+        tx_count: None,
+    })
+}

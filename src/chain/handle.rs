@@ -1,0 +1,133 @@
+//! How the rest of the node talks to the chain's thread.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::engine::{BlockAccepted, HeadersAccepted, Shared};
+use super::error::SubmitError;
+use super::events::{EventLog, EventReader};
+use super::reader::ChainReader;
+use super::signature_cache::SignatureCache;
+use super::writer::{Command, Reply};
+use crate::primitives::{Block, BlockHash, BlockHeader};
+
+/// Submits to the chain and reads from it. Clones share it.
+///
+/// Every call has a twin `…_blocking` for OS threads; the plain one is for async tasks.
+#[derive(Clone)]
+pub struct ChainHandle {
+    reader: ChainReader,
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    failure: watch::Receiver<Option<String>>,
+}
+
+macro_rules! command {
+    ($(#[$doc:meta])* $name:ident, $blocking:ident, $argument:ident: $type:ty => $variant:ident -> $answer:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`SubmitError`].
+        pub async fn $name(&self, $argument: $type) -> Result<$answer, SubmitError> {
+            let (reply, answer) = oneshot::channel();
+            let command = Command::$variant($argument.into(), reply);
+            self.commands.send(command).await.map_err(|_| SubmitError::Stopped)?;
+            answer.await.map_err(|_| SubmitError::Stopped)?
+        }
+
+        /// The same for OS threads.
+        ///
+        /// # Errors
+        /// [`SubmitError`].
+        ///
+        /// # Panics
+        /// On a thread of an async executor.
+        pub fn $blocking(&self, $argument: $type) -> Result<$answer, SubmitError> {
+            self.ask_blocking(|reply| Command::$variant($argument.into(), reply))
+        }
+    };
+}
+
+impl ChainHandle {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        commands: mpsc::Sender<Command>,
+        failure: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self {
+            reader: ChainReader::new(Arc::clone(&shared)),
+            shared,
+            commands,
+            failure,
+        }
+    }
+
+    fn ask_blocking<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .blocking_send(command(reply))
+            .map_err(|_| SubmitError::Stopped)?;
+        answer.blocking_recv().map_err(|_| SubmitError::Stopped)?
+    }
+
+    command! {
+        /// Takes a block whose parent's header is known.
+        submit_block, submit_block_blocking, block: impl Into<Arc<Block>> + Send => Block -> BlockAccepted
+    }
+    command! {
+        /// Takes headers, each the child of a known one, in order.
+        submit_headers, submit_headers_blocking, headers: Vec<BlockHeader> => Headers -> HeadersAccepted
+    }
+    command! {
+        /// Whether a header obeys the rules, so that its block may be relayed. Changes nothing.
+        check_header, check_header_blocking, header: BlockHeader => CheckHeader -> ()
+    }
+    command! {
+        /// Treats a block as invalid from now on.
+        invalidate_block, invalidate_block_blocking, hash: BlockHash => Invalidate -> ()
+    }
+    command! {
+        /// Takes back that a block, its ancestors or its descendants are invalid.
+        reconsider_block, reconsider_block_blocking, hash: BlockHash => Reconsider -> ()
+    }
+
+    /// What is known of the chain.
+    pub const fn reader(&self) -> &ChainReader {
+        &self.reader
+    }
+
+    /// The stream of everything that happens in the node.
+    pub fn events(&self) -> &EventLog {
+        &self.shared.events
+    }
+
+    /// A reader of what happens from now on.
+    pub fn subscribe(&self) -> EventReader {
+        self.shared.events.subscribe()
+    }
+
+    /// Which transactions had their scripts verified.
+    pub fn signature_cache(&self) -> &Arc<SignatureCache> {
+        &self.shared.signatures
+    }
+
+    /// Changes to a text when the chain's thread ends with an error; the node must then stop.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.clone()
+    }
+
+    /// Asks the thread to finish its work and end.
+    pub async fn stop(&self) {
+        // An error means that it has ended already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    /// The same for OS threads.
+    ///
+    /// # Panics
+    /// On a thread of an async executor.
+    pub fn stop_blocking(&self) {
+        let _ = self.commands.blocking_send(Command::Stop);
+    }
+}

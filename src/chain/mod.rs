@@ -1,0 +1,44 @@
+//! The engine: the one place where rules and disk meet, and the single writer of both.
+//!
+//! [`open`] starts the OS thread `chain`, which owns the engine until [`ChainHandle::stop`]. Others hold a [`ChainHandle`] to
+//! submit headers and blocks, a [`ChainReader`] for everything that is known, and an [`EventReader`] for what happens.
+//!
+//! | where | what |
+//! |---|---|
+//! | `tree` | every known header, and which chain of them is the best (no I/O) |
+//! | `engine` | judging headers and blocks |
+//! | `activation` | going over to the best chain |
+//! | `transition` | connecting and disconnecting blocks: one batch from the old tip to the new one |
+//! | `writer`, `handle` | the thread and its commands |
+//! | `reader` | questions that many tasks ask at once |
+//! | `events` | the numbered stream of everything that happens in the node |
+//! | `audit` | the coins recomputed from the blocks |
+
+mod activation;
+mod audit;
+mod engine;
+mod error;
+mod events;
+mod handle;
+mod reader;
+mod signature_cache;
+mod transition;
+mod tree;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use audit::Audit;
+pub use engine::{BlockAccepted, HeadersAccepted};
+pub use error::{ChainError, SubmitError};
+pub use events::{
+    ChainEvent, Event, EventLog, EventReader, Lagged, MempoolEvent, PeerEvent, RemovalReason,
+};
+pub use handle::ChainHandle;
+pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
+pub use signature_cache::SignatureCache;
+pub use tree::{ChainTip, TipStatus};
+pub use writer::{ChainOptions, ChainWriter, Clock, open, system_clock};

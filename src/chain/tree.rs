@@ -1,0 +1,459 @@
+//! Every known header, and which chain of them is the best. No I/O, no clock: the engine tells it what happened.
+//!
+//! # Invariants
+//! - Every entry's parent is an entry, except the first block's.
+//! - `active[h]` is an ancestor of `active[h + 1]`; the same holds for `best_headers`.
+//! - A candidate is a block whose whole chain of bodies is known and which has no invalid ancestor; the active tip is one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::consensus::{MEDIAN_TIME_SPAN, ParentContext, median_time};
+use crate::primitives::{BlockHash, Work};
+use crate::storage::{BodyState, HeaderRecord};
+
+/// The order in which chains are preferred: most work, then first received.
+type Rank = (Work, Reverse<u64>, BlockHash);
+
+struct Entry {
+    record: HeaderRecord,
+    children: Vec<BlockHash>,
+    /// An ancestor is invalid.
+    bad_ancestor: bool,
+}
+
+impl Entry {
+    fn is_bad(&self) -> bool {
+        self.bad_ancestor || self.record.state == BodyState::Invalid
+    }
+
+    fn has_body(&self) -> bool {
+        matches!(self.record.state, BodyState::Stored | BodyState::Connected)
+    }
+}
+
+/// What the end of a branch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TipStatus {
+    /// The tip of the active chain.
+    Active,
+    /// All its blocks obey all rules, but another chain has more work or came first.
+    ValidFork,
+    /// All its bodies are stored, not all of them connected before.
+    ValidHeaders,
+    /// Bodies are missing.
+    HeadersOnly,
+    /// It has an invalid block.
+    Invalid,
+}
+
+/// The end of a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainTip {
+    /// Its last block.
+    pub hash: BlockHash,
+    /// The height of that.
+    pub height: u32,
+    /// How many blocks it has that the active chain has not.
+    pub branch_len: u32,
+    /// What it is.
+    pub status: TipStatus,
+}
+
+/// The tree of headers.
+pub(super) struct BlockTree {
+    entries: HashMap<BlockHash, Entry>,
+    /// The active chain by height.
+    active: Vec<BlockHash>,
+    /// The valid chain of headers with the most work, by height; bodies may be missing.
+    best_headers: Vec<BlockHash>,
+    candidates: BTreeSet<Rank>,
+    next_received: u64,
+}
+
+impl BlockTree {
+    /// The tree of stored headers, the first block first and every parent before its children.
+    pub fn new(genesis: BlockHash, records: Vec<(BlockHash, HeaderRecord)>) -> Self {
+        let mut tree = Self {
+            entries: HashMap::with_capacity(records.len()),
+            active: vec![genesis],
+            best_headers: vec![genesis],
+            candidates: BTreeSet::new(),
+            next_received: 0,
+        };
+        for (hash, record) in records {
+            tree.insert(hash, record);
+        }
+        tree
+    }
+
+    /// Adds a header. Its parent is known, unless it is the first block.
+    pub fn insert(&mut self, hash: BlockHash, record: HeaderRecord) {
+        let parent = record.header.prev_block;
+        let mut bad_ancestor = false;
+        if let Some(entry) = self.entries.get_mut(&parent) {
+            entry.children.push(hash);
+            bad_ancestor = entry.is_bad();
+        }
+        if let Some(received) = record.received {
+            self.next_received = self.next_received.max(received + 1);
+        }
+        let entry = Entry {
+            record,
+            children: Vec::new(),
+            bad_ancestor,
+        };
+        self.entries.insert(hash, entry);
+        self.consider(&hash);
+        self.advance_best_headers(&hash);
+    }
+
+    /// Makes a block a candidate if it is one.
+    fn consider(&mut self, hash: &BlockHash) {
+        if let Some(entry) = self.entries.get(hash)
+            && let (Some(received), false) = (entry.record.received, entry.is_bad())
+        {
+            self.candidates
+                .insert((entry.record.chainwork, Reverse(received), *hash));
+        }
+    }
+
+    fn advance_best_headers(&mut self, hash: &BlockHash) {
+        let Some(entry) = self.entries.get(hash) else {
+            return;
+        };
+        if !entry.is_bad() && entry.record.chainwork > self.best_header().1.chainwork {
+            let path = self.path_to(&self.best_headers, hash);
+            self.best_headers.truncate(path.0);
+            self.best_headers.extend(path.1);
+        }
+    }
+
+    /// How many blocks of `chain` lie at or below the fork with `hash`, and the blocks from there to `hash`, upwards.
+    fn path_to(&self, chain: &[BlockHash], hash: &BlockHash) -> (usize, Vec<BlockHash>) {
+        let mut path = Vec::new();
+        let mut at = *hash;
+        while let Some(entry) = self.entries.get(&at) {
+            let height = entry.record.height as usize;
+            if chain.get(height) == Some(&at) {
+                path.reverse();
+                return (height + 1, path);
+            }
+            path.push(at);
+            at = entry.record.header.prev_block;
+        }
+        path.reverse();
+        (0, path)
+    }
+
+    pub fn get(&self, hash: &BlockHash) -> Option<&HeaderRecord> {
+        self.entries.get(hash).map(|entry| &entry.record)
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether the block or an ancestor of it is invalid.
+    pub fn is_bad(&self, hash: &BlockHash) -> bool {
+        self.entries.get(hash).is_some_and(Entry::is_bad)
+    }
+
+    pub fn has_body(&self, hash: &BlockHash) -> bool {
+        self.entries.get(hash).is_some_and(Entry::has_body)
+    }
+
+    pub fn tip(&self) -> (BlockHash, &HeaderRecord) {
+        self.end_of(&self.active)
+    }
+
+    pub fn best_header(&self) -> (BlockHash, &HeaderRecord) {
+        self.end_of(&self.best_headers)
+    }
+
+    fn end_of(&self, chain: &[BlockHash]) -> (BlockHash, &HeaderRecord) {
+        let hash = *chain.last().expect("a chain holds the first block");
+        (hash, self.get(&hash).expect("a chain's blocks are entries"))
+    }
+
+    pub fn active_at(&self, height: u32) -> Option<BlockHash> {
+        self.active.get(height as usize).copied()
+    }
+
+    pub fn is_active(&self, hash: &BlockHash) -> bool {
+        self.get(hash)
+            .is_some_and(|record| self.active_at(record.height) == Some(*hash))
+    }
+
+    /// The best candidate.
+    pub fn best_candidate(&self) -> Option<BlockHash> {
+        self.candidates.last().map(|(_, _, hash)| *hash)
+    }
+
+    /// The way from the active tip to `target`: blocks to disconnect (downwards), blocks to connect (upwards), and the height of
+    /// the block that both share.
+    pub fn route(&self, target: &BlockHash) -> (Vec<BlockHash>, Vec<BlockHash>, u32) {
+        let (shared, connect) = self.path_to(&self.active, target);
+        let disconnect = self.active[shared..].iter().rev().copied().collect();
+        let fork_height = u32::try_from(shared - 1).expect("heights are 32-bit");
+        (disconnect, connect, fork_height)
+    }
+
+    /// Follows a route that was written to the disk.
+    pub fn set_active(&mut self, fork_height: u32, connected: &[BlockHash]) {
+        self.active.truncate(fork_height as usize + 1);
+        self.active.extend_from_slice(connected);
+        for hash in connected {
+            if let Some(entry) = self.entries.get_mut(hash) {
+                entry.record.state = BodyState::Connected;
+            }
+        }
+        self.prune_candidates();
+    }
+
+    /// Candidates with less work than the tip can never win by themselves; they are found again when the tip falls.
+    fn prune_candidates(&mut self) {
+        let work = self.tip().1.chainwork;
+        let least = (work, Reverse(u64::MAX), BlockHash::ZERO);
+        self.candidates = self.candidates.split_off(&least);
+    }
+
+    /// Makes the stored chain that ends in `tip` the active one, when opening. False where it is broken.
+    pub fn restore_active(&mut self, tip: &BlockHash) -> bool {
+        let (shared, path) = self.path_to(&self.active, tip);
+        if shared == 0 || !path.iter().all(|hash| self.has_body(hash)) {
+            return false;
+        }
+        self.active.truncate(shared);
+        self.active.extend(path);
+        self.prune_candidates();
+        true
+    }
+
+    /// Records that a body is stored. Returns the blocks whose whole chain is known now, in the order of their reception.
+    pub fn body_stored(&mut self, hash: &BlockHash, tx_count: u32) -> Vec<BlockHash> {
+        if let Some(entry) = self.entries.get_mut(hash) {
+            entry.record.state = BodyState::Stored;
+            entry.record.tx_count = Some(tx_count);
+        }
+        let mut linked = Vec::new();
+        let mut queue = vec![*hash];
+        while let Some(hash) = queue.pop() {
+            let Some(entry) = self.entries.get(&hash) else {
+                continue;
+            };
+            let parent_linked = self
+                .get(&entry.record.header.prev_block)
+                .is_some_and(|parent| parent.received.is_some());
+            if !parent_linked || !entry.has_body() || entry.record.received.is_some() {
+                continue;
+            }
+            queue.extend_from_slice(&entry.children);
+            let received = self.next_received;
+            self.next_received += 1;
+            if let Some(entry) = self.entries.get_mut(&hash) {
+                entry.record.received = Some(received);
+            }
+            self.consider(&hash);
+            linked.push(hash);
+        }
+        linked
+    }
+
+    /// Marks a block invalid and its descendants as having an invalid ancestor.
+    pub fn mark_invalid(&mut self, hash: &BlockHash) {
+        if let Some(entry) = self.entries.get_mut(hash) {
+            entry.record.state = BodyState::Invalid;
+        }
+        self.refresh_below(hash);
+        self.rebuild();
+    }
+
+    /// Takes back what [`BlockTree::mark_invalid`] said of a block, its ancestors and its descendants. Returns the blocks whose
+    /// state changed; `has_body` says of which of them the body is stored.
+    pub fn clear_invalid(
+        &mut self,
+        hash: &BlockHash,
+        has_body: &dyn Fn(&BlockHash) -> bool,
+    ) -> Vec<BlockHash> {
+        let mut family = self.descendants(hash);
+        let mut at = *hash;
+        while let Some(entry) = self.entries.get(&at) {
+            if entry.record.height == 0 {
+                break;
+            }
+            family.push(at);
+            at = entry.record.header.prev_block;
+        }
+        let mut changed = Vec::new();
+        for hash in family {
+            if let Some(entry) = self.entries.get_mut(&hash)
+                && entry.record.state == BodyState::Invalid
+            {
+                entry.record.state = if has_body(&hash) {
+                    BodyState::Stored
+                } else {
+                    BodyState::HeaderOnly
+                };
+                changed.push(hash);
+            }
+        }
+        for hash in &changed {
+            self.refresh_below(hash);
+        }
+        self.rebuild();
+        changed
+    }
+
+    fn descendants(&self, hash: &BlockHash) -> Vec<BlockHash> {
+        let mut found = Vec::new();
+        let mut queue = vec![*hash];
+        while let Some(next) = queue.pop() {
+            if let Some(entry) = self.entries.get(&next) {
+                queue.extend_from_slice(&entry.children);
+                found.extend_from_slice(&entry.children);
+            }
+        }
+        found
+    }
+
+    /// Recomputes `bad_ancestor` of all descendants, parents first.
+    fn refresh_below(&mut self, hash: &BlockHash) {
+        for below in std::iter::once(*hash).chain(self.descendants(hash)) {
+            let bad = self
+                .get(&below)
+                .is_some_and(|record| self.is_bad(&record.header.prev_block));
+            if let Some(entry) = self.entries.get_mut(&below) {
+                entry.bad_ancestor = bad;
+            }
+        }
+    }
+
+    /// Finds candidates and best headers anew; for the rare event that a block is declared invalid or valid by hand.
+    fn rebuild(&mut self) {
+        self.candidates.clear();
+        self.best_headers.truncate(1);
+        let mut best: Option<(Work, u64, BlockHash)> = None;
+        let hashes: Vec<BlockHash> = self.entries.keys().copied().collect();
+        for hash in hashes {
+            self.consider(&hash);
+            if let Some(entry) = self.entries.get(&hash)
+                && !entry.is_bad()
+            {
+                // Between headers of equal work, the active chain's stays the best, so that nothing is fetched for a tie.
+                let preferred = u64::from(self.is_active(&hash));
+                best = best.max(Some((entry.record.chainwork, preferred, hash)));
+            }
+        }
+        if let Some((_, _, hash)) = best {
+            let (shared, path) = self.path_to(&self.best_headers, &hash);
+            self.best_headers.truncate(shared);
+            self.best_headers.extend(path);
+        }
+    }
+
+    /// Blocks of the best header chain whose bodies are missing, lowest first, `max` at most.
+    pub fn missing_bodies(&self, max: usize) -> Vec<(u32, BlockHash)> {
+        // Whole chains are known from the first block up, so the first gap is found by bisection.
+        let linked = self.best_headers.partition_point(|hash| {
+            self.get(hash)
+                .is_some_and(|record| record.received.is_some())
+        });
+        (0_u32..)
+            .zip(&self.best_headers)
+            .skip(linked)
+            .filter(|(_, hash)| !self.has_body(hash))
+            .take(max)
+            .map(|(height, hash)| (height, *hash))
+            .collect()
+    }
+
+    /// The ancestor of `hash` at `height`.
+    pub fn ancestor(&self, hash: &BlockHash, height: u32) -> Option<BlockHash> {
+        let mut at = *hash;
+        loop {
+            let record = self.get(&at)?;
+            if record.height < height {
+                return None;
+            }
+            if record.height == height {
+                return Some(at);
+            }
+            if self.is_active(&at) {
+                return self.active_at(height);
+            }
+            at = record.header.prev_block;
+        }
+    }
+
+    /// The median time of a block and the ten before it.
+    pub fn median_time_past(&self, hash: &BlockHash) -> u32 {
+        let mut times = Vec::with_capacity(MEDIAN_TIME_SPAN);
+        let mut at = *hash;
+        while times.len() < MEDIAN_TIME_SPAN {
+            let Some(record) = self.get(&at) else {
+                break;
+            };
+            times.push(record.header.time);
+            at = record.header.prev_block;
+        }
+        median_time(&mut times)
+    }
+
+    /// What the rules need to know of a parent.
+    pub fn parent_context(&self, hash: &BlockHash) -> Option<ParentContext> {
+        let record = self.get(hash)?;
+        Some(ParentContext {
+            hash: *hash,
+            height: record.height,
+            time: record.header.time,
+            base: record.base,
+            grandparent_time: self
+                .get(&record.header.prev_block)
+                .map(|record| record.header.time),
+            median_time_past: self.median_time_past(hash),
+        })
+    }
+
+    /// The ends of all branches.
+    pub fn tips(&self) -> Vec<ChainTip> {
+        let (active_tip, _) = self.tip();
+        let mut tips: Vec<ChainTip> = self
+            .entries
+            .iter()
+            .filter(|(hash, entry)| entry.children.is_empty() || **hash == active_tip)
+            .map(|(hash, entry)| {
+                let (shared, branch) = self.path_to(&self.active, hash);
+                ChainTip {
+                    hash: *hash,
+                    height: entry.record.height,
+                    branch_len: (entry.record.height as usize + 1 - shared)
+                        .try_into()
+                        .expect("heights are 32-bit"),
+                    status: self.tip_status(entry, *hash == active_tip, &branch),
+                }
+            })
+            .filter(|tip| tip.status == TipStatus::Active || tip.branch_len > 0)
+            .collect();
+        tips.sort_by_key(|tip| (Reverse(tip.height), tip.hash));
+        tips
+    }
+
+    fn tip_status(&self, entry: &Entry, is_active_tip: bool, branch: &[BlockHash]) -> TipStatus {
+        let connected = |hash: &BlockHash| {
+            self.get(hash)
+                .is_some_and(|record| record.state == BodyState::Connected)
+        };
+        if is_active_tip {
+            TipStatus::Active
+        } else if entry.is_bad() {
+            TipStatus::Invalid
+        } else if entry.record.received.is_none() {
+            TipStatus::HeadersOnly
+        } else if branch.iter().all(connected) {
+            TipStatus::ValidFork
+        } else {
+            TipStatus::ValidHeaders
+        }
+    }
+}

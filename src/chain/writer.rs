@@ -1,0 +1,174 @@
+//! The thread `chain`: owns the engine, takes one command after the other.
+//!
+//! [`open`] starts it. It ends after [`ChainHandle::stop`], when the last handle is dropped, or with the first error of the
+//! disk: nothing is retried, because whether a failed write reached the disk is known only after a restart.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::engine::{BlockAccepted, Engine, HeadersAccepted};
+use super::error::{ChainError, SubmitError};
+use super::events::EventLog;
+use super::handle::ChainHandle;
+use crate::consensus::ChainSpec;
+use crate::primitives::{Block, BlockHash, BlockHeader};
+use crate::storage::{StorageError, Store};
+
+/// Commands that wait at most; senders beyond wait themselves.
+const QUEUE: usize = 64;
+
+/// Seconds since 1970, from wherever the caller takes the time.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The clock of this computer.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs())
+    })
+}
+
+/// How a chain is opened.
+#[derive(Clone)]
+pub struct ChainOptions {
+    /// Whether a commit at the tip waits for the disk. Only tests that never lose power may say no.
+    pub sync_writes: bool,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Default for ChainOptions {
+    fn default() -> Self {
+        Self {
+            sync_writes: true,
+            clock: system_clock(),
+        }
+    }
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
+
+/// What the thread can be asked.
+pub(super) enum Command {
+    Block(Arc<Block>, Reply<BlockAccepted>),
+    Headers(Vec<BlockHeader>, Reply<HeadersAccepted>),
+    CheckHeader(BlockHeader, Reply<()>),
+    Invalidate(BlockHash, Reply<()>),
+    Reconsider(BlockHash, Reply<()>),
+    Stop,
+}
+
+/// The running thread.
+#[must_use = "the chain's thread must be joined, or its errors are lost"]
+pub struct ChainWriter {
+    thread: JoinHandle<Result<(), StorageError>>,
+}
+
+impl ChainWriter {
+    /// Waits until the thread has ended and everything is on the disk.
+    ///
+    /// # Errors
+    /// What ended it, if not a stop.
+    ///
+    /// # Panics
+    /// With the thread's panic, if it panicked.
+    pub fn join(self) -> Result<(), StorageError> {
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Opens the chain in the folder `path`, or makes a new one, and starts its thread.
+///
+/// # Errors
+/// [`ChainError`]: the folder is in use, of another schema or network, or damaged.
+pub fn open(
+    path: &Path,
+    spec: ChainSpec,
+    options: ChainOptions,
+) -> Result<(ChainHandle, ChainWriter), ChainError> {
+    let store = Store::open(path, &spec.chain_id(), &spec.to_toml())
+        .map_err(|error| explain(error, path, &spec))?;
+    let now = (options.clock)();
+    let engine = Engine::open(
+        store,
+        Arc::new(spec),
+        EventLog::default(),
+        options.sync_writes,
+        now,
+    )?;
+    let shared = Arc::clone(engine.shared());
+    let (commands, queue) = mpsc::channel(QUEUE);
+    let (failed, failure) = watch::channel(None);
+    let clock = options.clock;
+    let thread = Builder::new()
+        .name("chain".into())
+        .spawn(move || run(engine, queue, &clock, &failed))
+        .map_err(ChainError::Thread)?;
+    Ok((
+        ChainHandle::new(shared, commands, failure),
+        ChainWriter { thread },
+    ))
+}
+
+/// Tells field by field how the folder's network differs.
+fn explain(error: StorageError, path: &Path, spec: &ChainSpec) -> ChainError {
+    let StorageError::OtherNetwork { stored_spec, .. } = &error else {
+        return ChainError::Storage(error);
+    };
+    let differences = match ChainSpec::from_toml(stored_spec) {
+        Ok(stored) => stored.differences(spec),
+        Err(unreadable) => vec![format!(
+            "the folder's own spec cannot be read: {unreadable}"
+        )],
+    };
+    ChainError::OtherNetwork {
+        path: path.display().to_string(),
+        differences,
+    }
+}
+
+fn run(
+    mut engine: Engine,
+    mut queue: mpsc::Receiver<Command>,
+    clock: &Clock,
+    failed: &watch::Sender<Option<String>>,
+) -> Result<(), StorageError> {
+    while let Some(command) = queue.blocking_recv() {
+        let now = clock();
+        let failure = match command {
+            Command::Block(block, reply) => answer(reply, engine.accept_block(block, now)),
+            Command::Headers(headers, reply) => answer(reply, engine.accept_headers(&headers, now)),
+            Command::CheckHeader(header, reply) => answer(reply, engine.check_header(&header, now)),
+            Command::Invalidate(hash, reply) => answer(reply, engine.invalidate(&hash, now)),
+            Command::Reconsider(hash, reply) => answer(reply, engine.reconsider(&hash, now)),
+            Command::Stop => break,
+        };
+        if let Some(failure) = failure {
+            failed.send_replace(Some(failure.clone()));
+            return Err(StorageError::Damaged {
+                column: "chain",
+                key: engine.shared().tree().tip().0.to_string(),
+                reason: failure,
+            });
+        }
+    }
+    engine.flush()
+}
+
+/// Sends an answer; returns the failure of the disk, if it is one. Nobody may be waiting any more, which is fine.
+fn answer<T>(reply: Reply<T>, result: Result<T, SubmitError>) -> Option<String> {
+    let failure = match &result {
+        Err(SubmitError::Storage(failure)) => Some(failure.clone()),
+        _ => None,
+    };
+    let _ = reply.send(result);
+    failure
+}

@@ -1,0 +1,430 @@
+//! The open database: settings, identity, and typed reads.
+
+use std::path::{Path, PathBuf};
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction,
+    IteratorMode, Options, WriteOptions,
+};
+
+use super::batch::Batch;
+use super::codec;
+use super::error::StorageError;
+use super::keys::{self, column, meta};
+use super::records::{HeaderRecord, StoredHeader, TransactionRecord};
+use crate::primitives::{
+    Block, BlockHash, BlockHeader, BlockUndo, ChainId, Coin, CoinStats, CompactTarget, Decode,
+    OutPoint, PubkeyHash, Txid, Work,
+};
+
+/// The version of the columns and records described in the module's documentation.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Memory for blocks of the database that were read, all columns together.
+const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// Memory for writes of one column that are not in a sorted file yet; larger ones delay, smaller ones make many files.
+const WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// Memory for such writes, all columns together.
+const ALL_WRITE_BUFFERS_BYTES: usize = 32 << 20;
+/// The write-ahead log is cut at this size, which bounds the time of a recovery.
+const MAX_WAL_BYTES: u64 = 64 << 20;
+/// Open files at most; below the usual limit of 1,024 of a process.
+const MAX_OPEN_FILES: i32 = 256;
+/// Log files of RocksDB itself that are kept.
+const KEEP_LOG_FILES: usize = 2;
+
+/// When a commit returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// After the write-ahead log is on the disk: nothing that was acknowledged is lost by a power cut.
+    Synced,
+    /// After the operating system has it: survives a kill of the process.
+    Buffered,
+}
+
+/// The database of one network.
+pub struct Store {
+    db: DB,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the database in `path`, or makes a new one for the chain `id` with the spec `spec` (TOML).
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`], a schema that is newer or older, another network, or a failure of the disk.
+    pub fn open(path: &Path, id: &ChainId, spec: &str) -> Result<Self, StorageError> {
+        std::fs::create_dir_all(path).map_err(|source| StorageError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let options = database_options();
+        let columns =
+            column::ALL.map(|name| ColumnFamilyDescriptor::new(name, column_options(name)));
+        let db = DB::open_cf_descriptors(&options, path, columns).map_err(|error| {
+            // RocksDB has no kind of its own for a lock that is held: it is an I/O error that names the LOCK file.
+            if error.as_ref().contains("lock") && error.as_ref().contains("LOCK") {
+                StorageError::InUse(path.to_owned())
+            } else {
+                StorageError::Database(error)
+            }
+        })?;
+        let store = Self {
+            db,
+            path: path.to_owned(),
+        };
+        store.check_identity(id, spec)?;
+        Ok(store)
+    }
+
+    /// Refuses a database of another schema or network; marks a new one.
+    fn check_identity(&self, id: &ChainId, spec: &str) -> Result<(), StorageError> {
+        let path = || self.path.clone();
+        let Some(version) = self.get(column::META, meta::SCHEMA)? else {
+            let mut batch = self.batch();
+            let meta_column = self.column(column::META);
+            batch
+                .inner
+                .put_cf(meta_column, meta::SCHEMA, SCHEMA_VERSION.to_be_bytes());
+            batch
+                .inner
+                .put_cf(meta_column, meta::CHAIN_ID, id.as_bytes());
+            batch.inner.put_cf(meta_column, meta::SPEC, spec);
+            return self.commit(batch, Durability::Synced);
+        };
+        let found = <[u8; 4]>::try_from(&version[..])
+            .map(u32::from_be_bytes)
+            .map_err(|_| StorageError::damaged(column::META, meta::SCHEMA, "not 4 bytes".into()))?;
+        let known = SCHEMA_VERSION;
+        match found.cmp(&known) {
+            std::cmp::Ordering::Greater => {
+                return Err(StorageError::NewerSchema {
+                    path: path(),
+                    found,
+                    known,
+                });
+            }
+            std::cmp::Ordering::Less => {
+                return Err(StorageError::OlderSchema {
+                    path: path(),
+                    found,
+                    known,
+                });
+            }
+            std::cmp::Ordering::Equal => {}
+        }
+        if self.get(column::META, meta::CHAIN_ID)?.as_deref() != Some(&id.as_bytes()[..]) {
+            let stored = self.get(column::META, meta::SPEC)?.unwrap_or_default();
+            return Err(StorageError::OtherNetwork {
+                path: path(),
+                stored_spec: String::from_utf8_lossy(&stored).into_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn column(&self, name: &'static str) -> &ColumnFamily {
+        self.db
+            .cf_handle(name)
+            .expect("every column is opened with the database")
+    }
+
+    fn get(&self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.db.get_cf(self.column(column), key)?)
+    }
+
+    /// An empty batch.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// Writes a batch, whole or not at all.
+    ///
+    /// # Errors
+    /// Any error means that the process must end: whether the batch is on the disk is known only after a restart.
+    pub fn commit(&self, batch: Batch<'_>, durability: Durability) -> Result<(), StorageError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(durability == Durability::Synced);
+        Ok(self.db.write_opt(batch.inner, &options)?)
+    }
+
+    /// Writes everything to sorted files and syncs them; for a clean stop, so that the next start has nothing to recover.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn flush(&self) -> Result<(), StorageError> {
+        self.db.flush_wal(true)?;
+        for name in column::ALL {
+            self.db.flush_cf(self.column(name))?;
+        }
+        Ok(())
+    }
+
+    /// The stats of the stored coins; none before the first block.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn coin_stats(&self) -> Result<Option<CoinStats>, StorageError> {
+        self.get(column::META, meta::COIN_STATS)?
+            .map(|bytes| decode_stats(&bytes))
+            .transpose()
+    }
+
+    /// Every header, in no order that callers may rely on.
+    pub fn headers(&self) -> impl Iterator<Item = Result<(BlockHash, HeaderRecord), StorageError>> {
+        let rows = self
+            .db
+            .iterator_cf(self.column(column::HEADERS), IteratorMode::Start);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let hash = <[u8; 32]>::try_from(&key[..])
+                .map(BlockHash::from_bytes)
+                .map_err(|_| StorageError::damaged(column::HEADERS, &key, "not a hash".into()))?;
+            Ok((hash, decode_header(&key, &value)?))
+        })
+    }
+
+    /// The consensus bytes of a block.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn raw_body(&self, hash: &BlockHash) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(column::BODIES, hash.as_bytes())
+    }
+
+    /// A block.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn body(&self, hash: &BlockHash) -> Result<Option<Block>, StorageError> {
+        self.raw_body(hash)?
+            .map(|bytes| {
+                Block::from_bytes(&bytes).map_err(|error| {
+                    StorageError::undecodable(column::BODIES, hash.as_bytes(), &error)
+                })
+            })
+            .transpose()
+    }
+
+    /// What undoes a block of the active chain.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn undo(&self, hash: &BlockHash) -> Result<Option<BlockUndo>, StorageError> {
+        self.get(column::UNDO, hash.as_bytes())?
+            .map(|bytes| codec::decode(column::UNDO, hash.as_bytes(), &bytes))
+            .transpose()
+    }
+
+    /// The hash of the active chain's block at a height.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn hash_at(&self, height: u32) -> Result<Option<BlockHash>, StorageError> {
+        let key = height.to_be_bytes();
+        self.get(column::HEIGHTS, &key)?
+            .map(|bytes| {
+                <[u8; 32]>::try_from(&bytes[..])
+                    .map(BlockHash::from_bytes)
+                    .map_err(|_| StorageError::damaged(column::HEIGHTS, &key, "not a hash".into()))
+            })
+            .transpose()
+    }
+
+    /// Coins by outpoint, in one read; the answer has the order of the question.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn coins(&self, outpoints: &[OutPoint]) -> Result<Vec<Option<Coin>>, StorageError> {
+        let keys: Vec<_> = outpoints.iter().map(keys::outpoint).collect();
+        let rows = self
+            .db
+            .batched_multi_get_cf(self.column(column::COINS), &keys, false);
+        rows.into_iter()
+            .zip(&keys)
+            .map(|(row, key)| {
+                row?.map(|bytes| codec::decode(column::COINS, key, &bytes))
+                    .transpose()
+            })
+            .collect()
+    }
+
+    /// Every coin.
+    pub fn all_coins(&self) -> impl Iterator<Item = Result<(OutPoint, Coin), StorageError>> {
+        let rows = self
+            .db
+            .iterator_cf(self.column(column::COINS), IteratorMode::Start);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let outpoint = keys::parse_outpoint(&key).ok_or_else(|| {
+                StorageError::damaged(column::COINS, &key, "not an outpoint".into())
+            })?;
+            Ok((outpoint, codec::decode(column::COINS, &key, &value)?))
+        })
+    }
+
+    /// The coins of an address, in the order of their outpoints.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn address_coins(&self, hash: &PubkeyHash) -> Result<Vec<(OutPoint, Coin)>, StorageError> {
+        self.rows_of(column::ADDRESS_COINS, hash, |key, value| {
+            let outpoint = key.get(20..).and_then(keys::parse_outpoint)?;
+            Some((outpoint, codec::decode(column::ADDRESS_COINS, key, value)))
+        })?
+        .into_iter()
+        .map(|(outpoint, coin)| Ok((outpoint, coin?)))
+        .collect()
+    }
+
+    /// The transactions of the active chain that touch an address: height, place in the block, id; oldest first.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn address_history(
+        &self,
+        hash: &PubkeyHash,
+    ) -> Result<Vec<(u32, u32, Txid)>, StorageError> {
+        self.rows_of(column::ADDRESS_HISTORY, hash, |key, value| {
+            let (height, index) = keys::parse_address_history(key)?;
+            let txid = Txid::from_bytes(value.try_into().ok()?);
+            Some((height, index, txid))
+        })
+    }
+
+    /// The rows of a column whose keys begin with a key hash; `parse` gives `None` for a damaged one.
+    fn rows_of<T>(
+        &self,
+        column: &'static str,
+        hash: &PubkeyHash,
+        parse: impl Fn(&[u8], &[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, StorageError> {
+        let prefix = hash.as_bytes();
+        let start = IteratorMode::From(prefix, Direction::Forward);
+        let mut found = Vec::new();
+        for row in self.db.iterator_cf(self.column(column), start) {
+            let (key, value) = row?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            let item = parse(&key, &value)
+                .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
+            found.push(item);
+        }
+        Ok(found)
+    }
+
+    /// Where a transaction of the active chain is.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn transaction(&self, txid: &Txid) -> Result<Option<TransactionRecord>, StorageError> {
+        let Some(row) = self.get(column::TRANSACTIONS, txid.as_bytes())? else {
+            return Ok(None);
+        };
+        let record = row.split_at_checked(32).and_then(|(block, index)| {
+            Some(TransactionRecord {
+                block: BlockHash::from_bytes(block.try_into().ok()?),
+                index: u32::from_be_bytes(index.try_into().ok()?),
+            })
+        });
+        match record {
+            Some(record) => Ok(Some(record)),
+            None => Err(StorageError::damaged(
+                column::TRANSACTIONS,
+                txid.as_bytes(),
+                "malformed row".into(),
+            )),
+        }
+    }
+
+    /// Every row of every column, for tests that compare whole databases.
+    #[cfg(test)]
+    pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+        let mut rows = Vec::new();
+        for name in column::ALL {
+            for row in self.db.iterator_cf(self.column(name), IteratorMode::Start) {
+                let (key, value) = row.unwrap();
+                rows.push((name, key.to_vec(), value.to_vec()));
+            }
+        }
+        rows
+    }
+}
+
+/// The stats as bytes: everything in fixed width, so that the record can be compared by eye in a dump.
+pub(super) fn encode_stats(stats: &CoinStats) -> Vec<u8> {
+    codec::encode(&(
+        stats.tip.to_bytes(),
+        stats.height,
+        stats.coins,
+        stats.total,
+        stats.accumulator,
+    ))
+}
+
+fn decode_stats(bytes: &[u8]) -> Result<CoinStats, StorageError> {
+    let (tip, height, coins, total, accumulator) =
+        codec::decode::<([u8; 32], _, _, _, _)>(column::META, meta::COIN_STATS, bytes)?;
+    Ok(CoinStats {
+        tip: BlockHash::from_bytes(tip),
+        height,
+        coins,
+        total,
+        accumulator,
+    })
+}
+
+fn decode_header(key: &[u8], value: &[u8]) -> Result<HeaderRecord, StorageError> {
+    let stored: StoredHeader = codec::decode(column::HEADERS, key, value)?;
+    let header = BlockHeader::from_bytes(&stored.header)
+        .map_err(|error| StorageError::undecodable(column::HEADERS, key, &error))?;
+    if header.hash().as_bytes() != key {
+        let reason = "the header does not have this hash".to_owned();
+        return Err(StorageError::damaged(column::HEADERS, key, reason));
+    }
+    Ok(HeaderRecord {
+        header,
+        height: stored.height,
+        chainwork: Work::from_be_bytes(stored.chainwork),
+        base: CompactTarget(stored.base),
+        state: stored.state,
+        received: stored.received,
+        tx_count: stored.tx_count,
+    })
+}
+
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_keep_log_file_num(KEEP_LOG_FILES);
+    options.set_max_total_wal_size(MAX_WAL_BYTES);
+    options.set_db_write_buffer_size(ALL_WRITE_BUFFERS_BYTES);
+    options
+}
+
+fn column_options(name: &str) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&shared_cache());
+    table.set_cache_index_and_filter_blocks(true);
+    // Most look-ups of coins and transactions in these columns are by whole key, and many find nothing.
+    if matches!(name, column::COINS | column::TRANSACTIONS) {
+        table.set_bloom_filter(10.0, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options
+}
+
+/// One cache for all columns of all open databases of the process.
+fn shared_cache() -> Cache {
+    static CACHE: std::sync::OnceLock<Cache> = std::sync::OnceLock::new();
+    CACHE
+        .get_or_init(|| Cache::new_lru_cache(BLOCK_CACHE_BYTES))
+        .clone()
+}
