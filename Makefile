@@ -1,0 +1,50 @@
+# Quarry's tasks; `make` alone lists them. Each installs what it needs and this machine lacks (Debian, Ubuntu),
+# saying so before. All share one profile, release, so that RocksDB is compiled once.
+
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format clippy doc deny docker network network-down
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build Quarry and start a mining node; ARGS="--no-mine" passes arguments to `quarry up`
+	@deploy/setup
+	cargo run --release --locked -- up $(ARGS)
+
+test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
+	@deploy/setup tests
+	cargo test --release --locked $(ARGS)
+
+lint: format clippy doc deny ## Run every check that is not a test
+
+format: ## Check the formatting (rustfmt's default)
+	@deploy/setup checks
+	cargo fmt --check
+
+clippy: ## Check the code with Clippy; a warning is an error
+	@deploy/setup checks
+	cargo clippy --release --locked --all-targets -- -D warnings
+
+doc: ## Build the documentation of the code; a warning is an error
+	@deploy/setup
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --document-private-items
+
+deny: ## Check the dependencies: banned versions, licenses, sources, advisories (rules: .deny.toml)
+	@deploy/setup checks
+	cargo deny check bans licenses sources
+	@if reason=$$(timeout 120 cargo deny fetch db 2>&1); then \
+	  cargo deny check --disable-fetch advisories; \
+	else \
+	  echo "skipped: advisories, because their database cannot be fetched:"; echo "$$reason" | tail -n 3; \
+	fi
+
+docker: ## Build the image; BUILDER_IMAGE and RUNTIME_IMAGE name other base images
+	docker build --tag quarry $(foreach base,BUILDER_IMAGE RUNTIME_IMAGE,$(if $($(base)),--build-arg $(base))) .
+
+network: ## Start a mining network of NODES (3) containers
+	deploy/network --num-nodes $(or $(NODES),3)
+
+network-down: ## End that network; its chains and wallets are kept
+	deploy/network --down
