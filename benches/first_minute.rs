@@ -25,7 +25,9 @@ fn main() {
     for _ in 0..RUNS {
         let (dir, mut node, start) = start(&["--threads", "1"]);
         rpc.push(until(start, || height(dir.path()).map(|_| ())));
-        block.push(until(start, || height(dir.path()).filter(|height| *height > 0).map(|_| ())));
+        block.push(until(start, || {
+            height(dir.path()).filter(|height| *height > 0).map(|_| ())
+        }));
         end(&mut node);
     }
     report("RPC answers after", "s", &mut rpc);
@@ -45,7 +47,14 @@ fn start(flags: &[&str]) -> (TempDir, Child, Instant) {
     let node = Command::new(env!("CARGO_BIN_EXE_quarry"))
         .arg("--datadir")
         .arg(dir.path())
-        .args(["up", "--no-mdns", "--listen", "127.0.0.1:0", "--rpc-listen", "127.0.0.1:0"])
+        .args([
+            "up",
+            "--no-mdns",
+            "--listen",
+            "127.0.0.1:0",
+            "--rpc-listen",
+            "127.0.0.1:0",
+        ])
         .args(["--explorer-listen", "127.0.0.1:0"])
         .args(flags)
         .stdin(Stdio::null())
@@ -64,10 +73,14 @@ fn end(node: &mut Child) {
 /// The height that the node's RPC tells, if it answers.
 fn height(datadir: &Path) -> Option<u64> {
     let folder = datadir.join("dev");
-    let node: Value = serde_json::from_str(&fs::read_to_string(folder.join("node.json")).ok()?).ok()?;
+    let node: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("node.json")).ok()?).ok()?;
     let cookie = fs::read_to_string(folder.join(".cookie")).ok()?;
     let answer = ureq::post(format!("http://{}/", node["rpc"].as_str()?))
-        .header("Authorization", format!("Basic {}", base64(cookie.trim().as_bytes())))
+        .header(
+            "Authorization",
+            format!("Basic {}", base64(cookie.trim().as_bytes())),
+        )
         .header("Content-Type", "application/json")
         .send(r#"{"jsonrpc":"2.0","id":1,"method":"getblockcount","params":[]}"#)
         .ok()?
@@ -92,14 +105,24 @@ fn until(start: Instant, mut met: impl FnMut() -> Option<()>) -> f64 {
 
 /// Resident memory of a process (`VmRSS` of `/proc/<pid>/status`).
 fn resident_mib(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux tells a process's memory");
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux tells a process's memory");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().nth(1)).expect("a number of KiB");
+    let kib = line
+        .and_then(|line| line.split_whitespace().nth(1))
+        .expect("a number of KiB");
     kib.parse::<f64>().expect("a number of KiB") / 1024.0
 }
 
 fn report(what: &str, unit: &str, values: &mut [f64]) {
     values.sort_by(f64::total_cmp);
-    let (least, median, most) = (values[0], values[values.len() / 2], values[values.len() - 1]);
-    println!("{what:<24} {median:8.2} {unit:<4} (least {least:.2}, most {most:.2}, of {})", values.len());
+    let (least, median, most) = (
+        values[0],
+        values[values.len() / 2],
+        values[values.len() - 1],
+    );
+    println!(
+        "{what:<24} {median:8.2} {unit:<4} (least {least:.2}, most {most:.2}, of {})",
+        values.len()
+    );
 }

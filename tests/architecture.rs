@@ -18,13 +18,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("miner", &["primitives", "consensus", "chain", "mempool"]),
     (
         "network",
-        &[
-            "primitives",
-            "consensus",
-            "wire",
-            "chain",
-            "mempool",
-        ],
+        &["primitives", "consensus", "wire", "chain", "mempool"],
     ),
     (
         "rpc",
@@ -104,14 +98,20 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
 
 /// The code of a file without comments and without its test module; files that are tests as a whole have none.
 fn product_code(path: &Path) -> String {
-    let is_test = path
-        .components()
-        .any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs" | "testing")));
+    let is_test = path.components().any(|part| {
+        matches!(
+            part.as_os_str().to_str(),
+            Some("tests" | "tests.rs" | "testing.rs" | "testing")
+        )
+    });
     if is_test {
         return String::new();
     }
     let text = fs::read_to_string(path).expect("a source is readable");
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = text
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or_default();
     code.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect::<Vec<_>>()
@@ -167,9 +167,13 @@ fn outside_crates_stay_in_their_module() {
         let module = module_of(&path).unwrap_or_default();
         let code = product_code(&path);
         for (krate, home) in CONFINED {
-            let used = names(&code, &format!("{krate}::")) || code.contains(&format!("use {krate}"));
+            let used =
+                names(&code, &format!("{krate}::")) || code.contains(&format!("use {krate}"));
             if used && module != home {
-                wrong.push(format!("{} names {krate}, which belongs to {home}", path.display()));
+                wrong.push(format!(
+                    "{} names {krate}, which belongs to {home}",
+                    path.display()
+                ));
             }
         }
         if module != "cli" && (names(&code, "println!") || names(&code, "eprintln!")) {
@@ -190,7 +194,11 @@ fn files_are_small_and_say_what_they_are() {
             path.display()
         );
         let lines = product_code(&path).lines().count();
-        assert!(lines <= MAX_LINES, "{} has {lines} lines of code", path.display());
+        assert!(
+            lines <= MAX_LINES,
+            "{} has {lines} lines of code",
+            path.display()
+        );
     }
 }
 

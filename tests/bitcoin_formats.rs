@@ -188,6 +188,12 @@ proptest! {
 #[test]
 fn regtest_genesis_is_the_same_block() {
     let theirs = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
-    assert_eq!(serialize(&theirs), ChainSpec::regtest().genesis_block().to_bytes());
-    assert_eq!(ChainSpec::regtest().magic(), bitcoin::Network::Regtest.magic().to_bytes());
+    assert_eq!(
+        serialize(&theirs),
+        ChainSpec::regtest().genesis_block().to_bytes()
+    );
+    assert_eq!(
+        ChainSpec::regtest().magic(),
+        bitcoin::Network::Regtest.magic().to_bytes()
+    );
 }

@@ -23,7 +23,7 @@ fn d01_killed_at_random_moments_it_restarts_with_sound_coins() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(KILLS);
-    let mut node = Node::on_loopback(&["--threads", "1"]);
+    let mut node = Node::on_loopback("dev", &["--threads", "1"]);
     let mut random = 0x5eed_u64;
     let mut highest = 0;
     for kill in 0..kills {

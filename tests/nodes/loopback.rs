@@ -6,17 +6,13 @@ use crate::support::{Node, eventually};
 const SOMEBODY: &str = "mfWxJ45yp2SFn7UciZyNpvDKrzbhyfKrY8";
 
 fn node() -> Node {
-    Node::on_loopback(&["--chain", "regtest", "--no-mine"])
+    Node::on_loopback("regtest", &["--no-mine"])
 }
 
 fn started() -> Node {
     let mut node = node();
     node.up(&[]);
     node
-}
-
-fn regtest(node: &Node, words: &[&str]) -> String {
-    node.ok(&[&["--chain", "regtest"], words].concat())
 }
 
 #[test]
@@ -59,7 +55,7 @@ fn two_partitions_that_meet_agree_on_the_most_work() {
     );
     for node in [&mut one, &mut other] {
         node.stop();
-        regtest(node, &["verify-chain"]);
+        node.assert_sound();
     }
 }
 
@@ -87,7 +83,7 @@ fn a_restarted_node_comes_back_into_the_gossip() {
 #[test]
 fn a_payment_made_on_one_node_is_mined_by_the_other() {
     let first = started();
-    let address = regtest(&first, &["create-wallet"]);
+    let address = first.ok(&["create-wallet"]);
     let address = address.strip_prefix("New address: ").expect("the address");
     let mut second = node();
     second.up(&["--peer", &first.peer_address()]);
@@ -109,7 +105,7 @@ fn a_payment_made_on_one_node_is_mined_by_the_other() {
 #[test]
 fn nodes_of_two_networks_do_not_mix() {
     let first = started();
-    let mut stranger = Node::on_loopback(&["--chain", "dev", "--no-mine"]);
+    let mut stranger = Node::on_loopback("dev", &["--no-mine"]);
     stranger.up(&["--peer", &first.peer_address()]);
     first.generate(2, SOMEBODY);
     std::thread::sleep(std::time::Duration::from_secs(3));

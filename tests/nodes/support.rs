@@ -1,6 +1,5 @@
 //! Starting nodes, asking them, waiting for them. Every wait is bounded and says what it waited for.
 
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,14 +13,15 @@ const START: Duration = Duration::from_secs(30);
 /// A data folder, the place (host, namespace) where its commands run, and the node that may be running on it.
 pub struct Node {
     prefix: Vec<String>,
+    chain: &'static str,
     dir: TempDir,
     flags: Vec<String>,
     child: Option<Child>,
 }
 
 impl Node {
-    /// A stopped node on loopback with free ports and no discovery, and an empty data folder.
-    pub fn on_loopback(flags: &[&str]) -> Self {
+    /// A stopped node of a network on loopback with free ports and no discovery, and an empty data folder.
+    pub fn on_loopback(chain: &'static str, flags: &[&str]) -> Self {
         let mut all = vec![
             "--no-mdns",
             "--listen",
@@ -31,21 +31,20 @@ impl Node {
         ];
         all.extend(["--explorer-listen", "127.0.0.1:0"]);
         all.extend(flags);
-        Self::new(&[], &all)
+        let mut node = Self::new(&[], &all);
+        node.chain = chain;
+        node
     }
 
-    /// A stopped node whose commands run behind `prefix`, with an empty data folder.
+    /// A stopped node of the `dev` network whose commands run behind `prefix`, with an empty data folder.
     pub fn new(prefix: &[&str], flags: &[&str]) -> Self {
         Self {
             prefix: prefix.iter().map(|&word| word.to_owned()).collect(),
+            chain: "dev",
             dir: TempDir::new().expect("a folder for the node"),
             flags: flags.iter().map(|&word| word.to_owned()).collect(),
             child: None,
         }
-    }
-
-    pub fn datadir(&self) -> &Path {
-        self.dir.path()
     }
 
     fn command(&self) -> Command {
@@ -59,6 +58,7 @@ impl Node {
             None => Command::new(program),
         };
         command.arg("--datadir").arg(self.dir.path());
+        command.args(["--chain", self.chain]);
         // Settings of the machine must not reach the tests.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QUARRY_")) {
             command.env_remove(name);
@@ -125,11 +125,6 @@ impl Node {
     /// What the node has written.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("test.log")).unwrap_or_default()
-    }
-
-    /// The process, if it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
     }
 
     /// Kills the node with SIGKILL, if it runs.

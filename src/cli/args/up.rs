@@ -1,0 +1,91 @@
+//! The flags of `up`, each of which is also a variable and a key of the settings file.
+
+use std::num::NonZeroUsize;
+
+use clap::builder::BoolishValueParser;
+
+use crate::node::{ListenAt, Settings};
+
+/// How a node is run.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct UpArgs {
+    /// Who is paid for mined blocks [default: the wallet's first address; the wallet is made if there is none]
+    #[arg(long, env = "QUARRY_MINING_ADDRESS", value_name = "ADDRESS")]
+    mining_address: Option<String>,
+    /// Do not mine
+    #[arg(long, env = "QUARRY_NO_MINE", value_parser = BoolishValueParser::new(), value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    no_mine: Option<bool>,
+    /// Threads that mine [default: all cores but one]
+    #[arg(long, env = "QUARRY_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Peer to stay connected to: host:port or a multiaddress; may be repeated
+    #[arg(
+        long,
+        env = "QUARRY_PEER",
+        value_delimiter = ',',
+        value_name = "ADDRESS"
+    )]
+    peer: Vec<String>,
+    /// Node to ask for others at first; may be repeated
+    #[arg(
+        long,
+        env = "QUARRY_BOOTNODE",
+        value_delimiter = ',',
+        value_name = "ADDRESS"
+    )]
+    bootnode: Vec<String>,
+    /// Do not look for peers on the local network
+    #[arg(long, env = "QUARRY_NO_MDNS", value_parser = BoolishValueParser::new(), value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    no_mdns: Option<bool>,
+    /// Where to await peers: IP, PORT or IP:PORT [default: 0.0.0.0:7667]
+    #[arg(long, env = "QUARRY_LISTEN", value_name = "IP:PORT")]
+    listen: Option<ListenAt>,
+    /// Where the JSON-RPC listens [default: 127.0.0.1:7668]
+    #[arg(long, env = "QUARRY_RPC_LISTEN", value_name = "IP:PORT")]
+    rpc_listen: Option<ListenAt>,
+    /// Where the explorer listens [default: 127.0.0.1:7669]
+    #[arg(long, env = "QUARRY_EXPLORER_LISTEN", value_name = "IP:PORT")]
+    explorer_listen: Option<ListenAt>,
+    /// Name, besides localhost and addresses, under which RPC and explorer answer; may be repeated
+    #[arg(
+        long,
+        env = "QUARRY_ALLOW_HOST",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
+    allow_host: Vec<String>,
+    /// Added to the default ports
+    #[arg(long, env = "QUARRY_PORT_OFFSET", value_name = "N")]
+    port_offset: Option<u16>,
+}
+
+impl UpArgs {
+    /// What flags and environment say.
+    pub(in crate::cli) fn settings(&self) -> Settings {
+        let list = |list: &Vec<String>| {
+            // An empty variable is one empty entry.
+            let given: Vec<_> = list
+                .iter()
+                .filter(|text| !text.is_empty())
+                .cloned()
+                .collect();
+            (!given.is_empty()).then_some(given)
+        };
+        Settings {
+            listen: self.listen,
+            rpc_listen: self.rpc_listen,
+            explorer_listen: self.explorer_listen,
+            allow_host: list(&self.allow_host),
+            port_offset: self.port_offset,
+            peer: list(&self.peer),
+            bootnode: list(&self.bootnode),
+            no_mdns: self.no_mdns,
+            no_mine: self.no_mine,
+            mining_address: self.mining_address.clone(),
+            threads: self.threads,
+            ..Settings::default()
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `import-blocks` and `export-blocks`: Bitcoin's block files.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+
+use serde_json::{Value, json};
+
+use super::super::access::{Access, Missing};
+use super::super::args::{ExportArgs, ImportArgs};
+use super::super::context::Context;
+use super::super::error::{CliError, CliResult, Context as _};
+use super::super::progress;
+use crate::node::{BlockFileReader, Submitted, write_record};
+use crate::primitives::{Block, BlockHash, BlockHeader, Decode, Encode, HEADER_LEN};
+use crate::rpc::Client;
+
+/// Blocks that wait for their parent at most: Bitcoin Core's files are out of order by less than this.
+const MAX_WAITING: usize = 2048;
+
+/// Length of the buffers of block files, in bytes.
+const BUFFER: usize = 1 << 20;
+
+/// Takes in the blocks of a file.
+pub(super) fn import(context: &Context, args: &ImportArgs) -> CliResult {
+    let shown = args.file.display();
+    let file = File::open(&args.file).or_fail_to(format!("open {shown}"))?;
+    let length = file.metadata().or_fail_to(format!("read {shown}"))?.len();
+    let spec = &context.spec;
+    let input = BufReader::with_capacity(BUFFER, file);
+    let mut reader = BlockFileReader::new(input, spec.magic(), spec.max_block_size);
+    // A file that does not even begin as it must changes nothing, not even by making a chain.
+    let mut next = reader.next_block().or_fail_to(format!("import {shown}"))?;
+    let mut import = Import {
+        access: Access::find(context, Missing::Make)?,
+        waiting: HashMap::new(),
+        count: Count::default(),
+    };
+    let bar = progress::bytes("Importing", length);
+    while let Some(block) = next {
+        import
+            .take(block)
+            .map_err(|error| import.explain(&error, &shown.to_string()))?;
+        bar.set_position(reader.offset());
+        bar.set_message(format!("{} blocks", import.count.new + import.count.known));
+        next = reader
+            .next_block()
+            .map_err(|error| import.explain(&CliError::failure(error), &shown.to_string()))?;
+    }
+    bar.finish_and_clear();
+    let orphans: usize = import.waiting.values().map(Vec::len).sum();
+    let Import { access, count, .. } = import;
+    let (height, tip) = access.tip()?;
+    access.close()?;
+    let Count { new, known } = count;
+    context.out.show(
+        || json!({ "new": new, "known": known, "without_parent": orphans, "height": height, "tip": tip }),
+        || format!("Imported {new} blocks ({known} were known already). The tip is {tip} at height {height}."),
+    )?;
+    match orphans {
+        0 => Ok(()),
+        _ => Err(CliError::Failure(format!(
+            "{orphans} blocks of {shown} were left out: their parents are neither in the file nor in the chain"
+        ))),
+    }
+}
+
+/// How many blocks were taken.
+#[derive(Debug, Default)]
+struct Count {
+    new: u64,
+    known: u64,
+}
+
+/// An import that goes on.
+struct Import {
+    access: Access,
+    /// Blocks by the parent that they wait for.
+    waiting: HashMap<BlockHash, Vec<Block>>,
+    count: Count,
+}
+
+impl Import {
+    /// Takes a block, and those that waited for it.
+    fn take(&mut self, block: Block) -> CliResult {
+        let mut ready = vec![block];
+        while let Some(block) = ready.pop() {
+            let (hash, parent) = (block.hash(), block.header.prev_block);
+            match submit(&self.access, &block)? {
+                Submitted::New => self.count.new += 1,
+                Submitted::Known => self.count.known += 1,
+                Submitted::NoParent => {
+                    if self.waiting.len() >= MAX_WAITING {
+                        return Err(CliError::Failure(format!(
+                            "more than {MAX_WAITING} blocks have no parent, the last is {hash}"
+                        )));
+                    }
+                    self.waiting.entry(parent).or_default().push(block);
+                    continue;
+                }
+            }
+            ready.extend(self.waiting.remove(&hash).unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// What was imported stays: each block is valid by itself.
+    fn explain(&self, error: &CliError, file: &str) -> CliError {
+        let Count { new, known } = self.count;
+        CliError::Failure(format!(
+            "cannot import {file}: {error} ({new} new and {known} known blocks before it were taken)"
+        ))
+    }
+}
+
+fn submit(access: &Access, block: &Block) -> CliResult<Submitted> {
+    match access {
+        Access::Offline(chain) => chain
+            .submit(block.clone())
+            .or_fail_to(format!("take block {}", block.hash())),
+        Access::Online(client) => submit_to_node(client, block),
+    }
+}
+
+/// BIP22's answers: null for a new block, else the reason.
+fn submit_to_node(client: &Client, block: &Block) -> CliResult<Submitted> {
+    let answer = client
+        .call("submitblock", json!([hex::encode(block.to_bytes())]))
+        .or_fail()?;
+    match answer.as_str() {
+        None if answer == Value::Null => Ok(Submitted::New),
+        Some("inconclusive") => Ok(Submitted::New),
+        Some("duplicate" | "duplicate-inconclusive") => Ok(Submitted::Known),
+        Some("prev-blk-not-found") => Ok(Submitted::NoParent),
+        _ => Err(CliError::Failure(format!(
+            "block {} was refused: {answer}",
+            block.hash()
+        ))),
+    }
+}
+
+/// Writes the best chain, from the first block on.
+pub(super) fn export(context: &Context, args: &ExportArgs) -> CliResult {
+    let shown = args.file.display();
+    if args.file.exists() && !args.force {
+        return Err(CliError::Failure(format!(
+            "{shown} exists already; choose another name, or replace it with --force"
+        )));
+    }
+    let access = Access::find(context, Missing::Refuse)?;
+    let (height, _) = access.tip()?;
+    // Written beside and renamed: an interrupted export leaves an older file as it was.
+    let mut beside = args.file.clone().into_os_string();
+    beside.push(".partial");
+    let file = File::create(&beside).or_fail_to(format!("write {shown}"))?;
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let bar = progress::blocks("Exporting", u64::from(height) + 1);
+    let mut parent = BlockHash::ZERO;
+    let written = (0..=height).try_for_each(|height| {
+        let hash = access.hash_at(height)?;
+        let raw = access.raw_block(&hash)?;
+        check_parent(&raw, &parent)?;
+        parent = hash;
+        bar.inc(1);
+        write_record(&mut out, context.spec.magic(), &raw).or_fail_to(format!("write {shown}"))
+    });
+    bar.finish_and_clear();
+    let finished = written
+        .and_then(|()| out.flush().or_fail_to(format!("write {shown}")))
+        .and_then(|()| std::fs::rename(&beside, &args.file).or_fail_to(format!("write {shown}")));
+    if finished.is_err() {
+        // The error that is told is the first one.
+        let _ = std::fs::remove_file(&beside);
+    }
+    finished?;
+    access.close()?;
+    let blocks = u64::from(height) + 1;
+    context.out.show(
+        || json!({ "blocks": blocks, "file": args.file }),
+        || format!("Exported {blocks} blocks to {shown}"),
+    )
+}
+
+/// A running node's chain may be reorganised during an export; the file must hold one chain.
+fn check_parent(raw: &[u8], parent: &BlockHash) -> CliResult {
+    let header = raw.get(..HEADER_LEN).unwrap_or(raw);
+    let header = BlockHeader::from_bytes(header).or_fail_to("read a block of the node")?;
+    match header.prev_block == *parent {
+        true => Ok(()),
+        false => Err(CliError::failure(
+            "the chain was reorganised during the export; try again",
+        )),
+    }
+}

@@ -1,0 +1,35 @@
+//! `rpc`: any method of the running node, as `bitcoin-cli` calls it.
+
+use serde_json::Value;
+
+use super::super::access::running_node;
+use super::super::args::RpcArgs;
+use super::super::context::Context;
+use super::super::error::{CliError, CliResult};
+use crate::rpc::{ClientError, RpcError, positional_params};
+
+/// Calls the method and prints its result: texts bare, everything else as JSON, nothing for null.
+pub(super) fn run(context: &Context, args: &RpcArgs) -> CliResult {
+    let params = positional_params(&args.method, &args.params)
+        .map_err(|error| CliError::Usage(error.message))?;
+    let client = running_node(context)?;
+    let result = client
+        .call(&args.method, params)
+        .map_err(|error| match error {
+            ClientError::Rpc(error) => CliError::Node(like_core(&error)),
+            other => CliError::failure(other),
+        })?;
+    match result {
+        Value::Null if !context.out.is_json() => Ok(()),
+        Value::String(text) if !context.out.is_json() => context.out.line(text),
+        other => context.out.json(&other),
+    }
+}
+
+/// The form in which `bitcoin-cli` tells an error.
+fn like_core(error: &RpcError) -> String {
+    format!(
+        "error code: {}\nerror message:\n{}",
+        error.code, error.message
+    )
+}

@@ -1,0 +1,176 @@
+//! `up`: runs a node, with a banner and one status line on a terminal, and with plain log lines elsewhere.
+
+mod banner;
+mod keys;
+mod screen;
+mod status_line;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::context::Context;
+use super::error::{CliResult, Context as _};
+use super::wallet_access;
+use crate::node::{self, Node, NodeConfig, RunningNode};
+use crate::primitives::PubkeyHash;
+use crate::wallet::Wallet;
+use banner::Facts;
+use screen::Screen;
+
+/// Threads of the executor at most: its work is small, mining and validation have threads of their own.
+const MAX_WORKERS: usize = 4;
+
+/// How long the banner waits for the node's own addresses.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the executor may take to end once the node has.
+const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Runs a node until it is told to stop.
+pub(super) fn run(context: &Context) -> CliResult {
+    let interactive =
+        !context.out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let screen = interactive.then(|| Arc::new(Screen::default()));
+    start_logs(context, screen.as_ref())?;
+    let config = config(context)?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let node = Node::start(config.clone()).await.or_fail()?;
+        run_node(context, &config, node, screen).await
+    });
+    // A question to a peer's name server may still be under way; nothing waits for its answer.
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
+    result
+}
+
+fn runtime() -> CliResult<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    Builder::new_multi_thread()
+        .worker_threads(cores.clamp(1, MAX_WORKERS))
+        .enable_all()
+        .build()
+        .or_fail_to("start the async runtime")
+}
+
+/// On a terminal only warnings come between banner and status line, and a reorg has a line of its own.
+fn start_logs(context: &Context, screen: Option<&Arc<Screen>>) -> CliResult {
+    let settings = &context.settings;
+    let format = settings.log_format.unwrap_or_default();
+    let colours = io::stderr().is_terminal();
+    let on_screen = screen.filter(|_| colours);
+    let level = settings.log_level.as_deref();
+    let (level, writer) = match on_screen {
+        Some(screen) => {
+            let screen = Arc::clone(screen);
+            let writer = BoxMakeWriter::new(move || screen::LogWriter::new(Arc::clone(&screen)));
+            (level.unwrap_or("warn,reorg=off"), writer)
+        }
+        None => (level.unwrap_or("info"), BoxMakeWriter::new(io::stderr)),
+    };
+    node::init_telemetry(level, format, colours, writer).or_bad("--log-level")
+}
+
+fn config(context: &Context) -> CliResult<NodeConfig> {
+    let settings = context.settings.clone();
+    Ok(NodeConfig {
+        folder: context.folder.clone(),
+        spec: context.spec.clone(),
+        listen: settings.listen.unwrap_or_default(),
+        rpc_listen: settings.rpc_listen.unwrap_or_default(),
+        explorer_listen: settings.explorer_listen.unwrap_or_default(),
+        port_offset: settings.port_offset.unwrap_or(0),
+        allowed_hosts: settings.allow_host.unwrap_or_default(),
+        mdns: !settings.no_mdns.unwrap_or(false),
+        peers: settings.peer.unwrap_or_default(),
+        bootnodes: settings.bootnode.unwrap_or_default(),
+        mine_to: mine_to(context)?,
+        threads: settings.threads.unwrap_or_else(NodeConfig::default_threads),
+    })
+}
+
+/// Who is paid: the address that was given, else the wallet's first; the wallet is made if there is none.
+fn mine_to(context: &Context) -> CliResult<Option<PubkeyHash>> {
+    let settings = &context.settings;
+    let given = settings
+        .mining_address
+        .as_deref()
+        .filter(|text| !text.is_empty());
+    let given = given
+        .map(|text| context.address("--mining-address", text))
+        .transpose()?;
+    if settings.no_mine.unwrap_or(false) {
+        return Ok(None);
+    }
+    if let Some(address) = given {
+        return Ok(Some(address.pubkey_hash()));
+    }
+    let mut wallet = match wallet_access::open_if_any(context)? {
+        Some(wallet) => wallet,
+        None => {
+            let passphrase = context.passphrase.given()?;
+            let passphrase = passphrase.as_deref().map(String::as_str);
+            Wallet::create(context.folder.wallet_file(), passphrase).or_fail()?
+        }
+    };
+    let first = wallet
+        .addresses(context.spec.coin_type)
+        .into_iter()
+        .find(|owned| !owned.is_change());
+    match first {
+        Some(owned) => Ok(Some(owned.hash)),
+        None => wallet_access::new_address(context, &mut wallet).map(Some),
+    }
+}
+
+/// Shows the node and runs it to its end.
+async fn run_node(
+    context: &Context,
+    config: &NodeConfig,
+    node: RunningNode,
+    screen: Option<Arc<Screen>>,
+) -> CliResult {
+    let (view, stop) = (node.view(), node.stop_token());
+    let signal_stop = stop.clone();
+    tokio::spawn(async move {
+        match node::termination().await {
+            Ok(signal) => tracing::info!(signal, "stopping"),
+            Err(error) => tracing::error!(%error, "cannot wait for signals"),
+        }
+        signal_stop.cancel();
+    });
+    let endpoints = node.endpoints().clone();
+    let facts = async {
+        let addresses = view.peer_addresses(ADDRESS_PATIENCE).await;
+        Facts::new(context, config, &endpoints, addresses)
+    };
+    let Some(screen) = screen else {
+        let announce = async {
+            let facts = facts.await;
+            facts.log();
+            match context.out.is_json() {
+                true => context.out.json(&json!(facts)),
+                false => Ok(()),
+            }
+        };
+        let (announced, ended) = tokio::join!(announce, node.run());
+        ended.or_fail()?;
+        return announced;
+    };
+    let show = async {
+        facts.await.print(&screen);
+        let keys = keys::watch(stop.clone());
+        status_line::run(&screen, &view, stop.clone()).await;
+        keys
+    };
+    let (keys, ended) = tokio::join!(show, node.run());
+    screen.clear_status();
+    drop(keys);
+    ended.or_fail()?;
+    screen.line("Stopped.");
+    Ok(())
+}

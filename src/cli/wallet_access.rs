@@ -1,0 +1,40 @@
+//! The wallet as commands use it: opened, made, unlocked.
+
+use super::context::Context;
+use super::error::{CliResult, Context as _};
+use crate::primitives::PubkeyHash;
+use crate::wallet::{Wallet, WalletError};
+
+/// The wallet of the data folder, which must exist.
+pub(super) fn open(context: &Context) -> CliResult<Wallet> {
+    Wallet::open(context.folder.wallet_file()).or_fail()
+}
+
+/// The wallet of the data folder, if there is one.
+pub(super) fn open_if_any(context: &Context) -> CliResult<Option<Wallet>> {
+    match Wallet::open(context.folder.wallet_file()) {
+        Ok(wallet) => Ok(Some(wallet)),
+        Err(WalletError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error).or_fail(),
+    }
+}
+
+/// Unlocks the wallet, if it is locked.
+pub(super) fn unlock(context: &Context, wallet: &mut Wallet) -> CliResult {
+    if wallet.is_locked() {
+        let passphrase = context.passphrase.existing()?;
+        wallet.unlock(&passphrase).or_fail()?;
+    }
+    Ok(())
+}
+
+/// A new address on the command's network. Only the first one of a network needs the passphrase.
+pub(super) fn new_address(context: &Context, wallet: &mut Wallet) -> CliResult<PubkeyHash> {
+    match wallet.new_address(context.spec.coin_type) {
+        Err(WalletError::LockedForNewNetwork { .. }) => {
+            unlock(context, wallet)?;
+            wallet.new_address(context.spec.coin_type).or_fail()
+        }
+        other => other.or_fail(),
+    }
+}

@@ -1,0 +1,140 @@
+//! `/metrics`, in Prometheus' text format.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::format::unix_now;
+use super::health::why_not_ready;
+use super::server::Site;
+
+pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
+    let mempool = site.context.mempool.info().await;
+    let reader = site.reader();
+    let (tip, best) = (reader.tip(), reader.best_header());
+    let mut page = Page::default();
+    page.gauge(
+        "quarry_chain_height",
+        "Height of the active tip.",
+        tip.height,
+    );
+    page.gauge(
+        "quarry_chain_header_height",
+        "Height of the best header.",
+        best.height,
+    );
+    page.gauge(
+        "quarry_chain_tip_timestamp_seconds",
+        "Time in the header of the tip.",
+        tip.header.time,
+    );
+    let age = unix_now().saturating_sub(tip.header.time.into());
+    page.gauge(
+        "quarry_chain_tip_age_seconds",
+        "Seconds since the time in the header of the tip.",
+        age,
+    );
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = &site.counters;
+    page.counter(
+        "quarry_chain_blocks_connected_total",
+        "Blocks connected since the start.",
+        count(&counters.connected),
+    );
+    page.counter(
+        "quarry_chain_reorgs_total",
+        "Reorganisations since the start.",
+        count(&counters.reorgs),
+    );
+    page.counter(
+        "quarry_chain_blocks_rejected_total",
+        "Invalid blocks seen since the start.",
+        count(&counters.rejected),
+    );
+    page.counter(
+        "quarry_events_missed_total",
+        "Events that these counters missed.",
+        count(&counters.missed),
+    );
+    if let Some(mempool) = mempool {
+        page.gauge(
+            "quarry_mempool_transactions",
+            "Transactions in the mempool.",
+            mempool.count,
+        );
+        page.gauge("quarry_mempool_bytes", "Their encoded size.", mempool.bytes);
+        page.gauge(
+            "quarry_mempool_usage_bytes",
+            "Memory they take, estimated.",
+            mempool.usage,
+        );
+    }
+    if let Some(network) = site.network() {
+        page.gauge("quarry_network_peers", "Connected peers.", network.peers);
+        page.gauge(
+            "quarry_network_peers_inbound",
+            "Those of them that dialled this node.",
+            network.inbound,
+        );
+    }
+    if let Some(miner) = &site.context.miner {
+        let status = miner.status();
+        page.gauge(
+            "quarry_miner_hashes_per_second",
+            "Hash rate of this node.",
+            status.hash_rate,
+        );
+        page.gauge(
+            "quarry_miner_threads",
+            "Threads that search.",
+            status.threads,
+        );
+        page.counter(
+            "quarry_miner_blocks_found_total",
+            "Blocks found by this node.",
+            status.blocks_found,
+        );
+    }
+    page.gauge(
+        "quarry_ready",
+        "1 if the node is of use.",
+        u8::from(why_not_ready(&site).is_none()),
+    );
+    page.gauge(
+        "quarry_uptime_seconds",
+        "Seconds since the start.",
+        site.context.started.elapsed().as_secs(),
+    );
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        page.text,
+    )
+        .into_response()
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.metric("gauge", name, help, value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.metric("counter", name, help, value);
+    }
+
+    fn metric(&mut self, kind: &str, name: &str, help: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            self.text,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+        );
+    }
+}

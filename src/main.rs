@@ -1,0 +1,7 @@
+//! The program `quarry`: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    quarry::cli::run(std::env::args_os())
+}

@@ -1,0 +1,297 @@
+//! Whether a transaction may enter the pool.
+//!
+//! The order of the checks is that of their cost. What needs the chain's coins comes after what does not, so that nobody makes
+//! the node read its database for nothing; signatures come last.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::error::RejectError;
+use super::pool::Pool;
+use super::rate::fee_at;
+use crate::consensus::{
+    ChainSpec, RuleError, ScriptChecks, SpendContext, check_transaction_in_isolation,
+    check_transaction_in_utxo_context, is_final,
+};
+use crate::primitives::{Amount, BlockHash, Coin, Encode, OutPoint, Transaction, Txid, UtxoView};
+
+/// The chain as the pool sees it: the block that the next one builds on, and the coins that were asked for.
+#[derive(Clone, Copy)]
+pub struct ChainView<'a> {
+    /// The rules.
+    pub spec: &'a ChainSpec,
+    /// The tip.
+    pub tip: BlockHash,
+    /// Its height.
+    pub tip_height: u32,
+    /// The median time of the tip and the ten blocks before it, in seconds since 1970.
+    pub median_time_past: u32,
+    /// The same of the block at a height of the active chain.
+    pub median_time_at: &'a dyn Fn(u32) -> u32,
+    /// The coins of the chain, as far as [`Pool::wanted_coins`] named them; one that is not in here does not exist.
+    pub coins: &'a HashMap<OutPoint, Coin>,
+}
+
+/// How a transaction comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    /// In seconds since 1970.
+    pub(super) time: u64,
+    /// Whether it was made on this node.
+    pub(super) local: bool,
+    /// Whether it was in the chain or the pool before, so that limits do not apply.
+    pub(super) returning: bool,
+}
+
+/// A transaction that has passed every check but that of its scripts.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub(super) tx: Arc<Transaction>,
+    pub(super) txid: Txid,
+    pub(super) fee: Amount,
+    pub(super) size: u64,
+    pub(super) sigops: u64,
+    pub(super) spent: Vec<Coin>,
+    pub(super) parents: BTreeSet<Txid>,
+    pub(super) time: u64,
+    pub(super) height: u32,
+    pub(super) local: bool,
+}
+
+impl Candidate {
+    /// Its id.
+    pub const fn txid(&self) -> Txid {
+        self.txid
+    }
+
+    /// What is left to verify, on any thread, before it may be inserted.
+    pub fn script_checks(&self) -> ScriptChecks<'_> {
+        ScriptChecks::new(&self.tx, &self.spent)
+    }
+
+    /// Its fee.
+    pub const fn fee(&self) -> Amount {
+        self.fee
+    }
+
+    /// Its encoded size in bytes.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// The coins of the pool over those of the chain.
+struct Coins<'a> {
+    pool: &'a Pool,
+    view: &'a ChainView<'a>,
+}
+
+impl UtxoView for Coins<'_> {
+    fn coin(&self, outpoint: &OutPoint) -> Option<Coin> {
+        match self.pool.entries.get(&outpoint.txid) {
+            Some(parent) => {
+                let output = parent
+                    .tx
+                    .outputs
+                    .get(usize::try_from(outpoint.vout).ok()?)?;
+                Some(Coin {
+                    value: output.value.check().ok()?,
+                    pubkey_hash: output.script_pubkey.as_p2pkh()?,
+                    // It would be in the next block at the earliest, so relative locks count from there (BIP68).
+                    height: self.view.tip_height + 1,
+                    is_coinbase: false,
+                })
+            }
+            None => self.view.coins.coin(outpoint),
+        }
+    }
+}
+
+impl Pool {
+    /// The coins of the chain that judging `tx` needs: those it spends, and those it would make, which show that it is in the
+    /// chain already.
+    pub fn wanted_coins(tx: &Transaction, txid: Txid) -> impl Iterator<Item = OutPoint> {
+        let made = (0..)
+            .zip(&tx.outputs)
+            .map(move |(vout, _)| OutPoint { txid, vout });
+        tx.inputs
+            .iter()
+            .map(|input| input.previous_output)
+            .chain(made)
+    }
+
+    /// The checks that need no coins of the chain. `tip_height` and `median_time_past` are those of the tip.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn check_without_coins(
+        &self,
+        spec: &ChainSpec,
+        tx: &Transaction,
+        txid: &Txid,
+        tip_height: u32,
+        median_time_past: u32,
+    ) -> Result<(), RejectError> {
+        check_transaction_in_isolation(spec, tx)?;
+        if tx.is_coinbase() {
+            return Err(RejectError::Coinbase);
+        }
+        self.check_standard(tx)?;
+        // BIP113: the lock time must have passed for the block after the tip.
+        if !is_final(tx, tip_height.saturating_add(1), median_time_past) {
+            return Err(RejectError::NotFinal {
+                lock_time: tx.lock_time,
+            });
+        }
+        if self.entries.contains_key(txid) {
+            return Err(RejectError::AlreadyInMempool);
+        }
+        self.check_conflicts(tx)
+    }
+
+    fn check_standard(&self, tx: &Transaction) -> Result<(), RejectError> {
+        let policy = &self.policy;
+        let found = tx.encoded_len() as u64;
+        if found > policy.max_tx_size {
+            let limit = policy.max_tx_size;
+            return Err(RejectError::TooLarge { found, limit });
+        }
+        let found = sigops(tx);
+        if found > policy.max_tx_sigops {
+            let limit = policy.max_tx_sigops;
+            return Err(RejectError::TooManySigops { found, limit });
+        }
+        for (index, output) in tx.outputs.iter().enumerate() {
+            let value = output
+                .value
+                .check()
+                .map_err(|reason| RuleError::OutputValue { index, reason })?;
+            if value < policy.dust_limit {
+                let limit = policy.dust_limit;
+                return Err(RejectError::Dust {
+                    index,
+                    value,
+                    limit,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// First seen, first kept. Replacement by fee (BIP125) will decide here what a conflict may push out.
+    fn check_conflicts(&self, tx: &Transaction) -> Result<(), RejectError> {
+        for input in &tx.inputs {
+            let outpoint = input.previous_output;
+            if let Some(other) = self.spends.get(&outpoint) {
+                return Err(RejectError::Conflict {
+                    outpoint,
+                    other: *other,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every check but that of the scripts. `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// The first reason against it.
+    pub fn check(
+        &self,
+        tx: Arc<Transaction>,
+        txid: Txid,
+        view: &ChainView<'_>,
+        now: u64,
+        local: bool,
+    ) -> Result<Candidate, RejectError> {
+        let arrival = Arrival {
+            time: now,
+            local,
+            returning: false,
+        };
+        self.check_arrival(tx, txid, view, arrival, now)
+    }
+
+    pub(super) fn check_arrival(
+        &self,
+        tx: Arc<Transaction>,
+        txid: Txid,
+        view: &ChainView<'_>,
+        arrival: Arrival,
+        now: u64,
+    ) -> Result<Candidate, RejectError> {
+        self.check_without_coins(
+            view.spec,
+            &tx,
+            &txid,
+            view.tip_height,
+            view.median_time_past,
+        )?;
+        // Core, `PreChecks`: an unspent output of it is in the chain, so it is.
+        if (0..)
+            .zip(&tx.outputs)
+            .any(|(vout, _)| view.coins.contains_key(&OutPoint { txid, vout }))
+        {
+            return Err(RejectError::AlreadyKnown);
+        }
+        let context = SpendContext {
+            height: view.tip_height.saturating_add(1),
+            median_time_past: view.median_time_past,
+            median_time_at: view.median_time_at,
+        };
+        let coins = Coins { pool: self, view };
+        let (fee, spent) = check_transaction_in_utxo_context(view.spec, &tx, &context, &coins)?;
+        let size = tx.encoded_len() as u64;
+        let parents = self.parents_of(&tx);
+        if !arrival.returning {
+            self.check_fee(fee, size, now)?;
+            self.check_ancestors(&parents)?;
+        }
+        Ok(Candidate {
+            txid,
+            fee,
+            size,
+            sigops: sigops(&tx),
+            spent,
+            parents,
+            time: arrival.time,
+            height: view.tip_height,
+            local: arrival.local,
+            tx,
+        })
+    }
+
+    fn parents_of(&self, tx: &Transaction) -> BTreeSet<Txid> {
+        let sources = tx.inputs.iter().map(|input| input.previous_output.txid);
+        sources
+            .filter(|txid| self.entries.contains_key(txid))
+            .collect()
+    }
+
+    fn check_fee(&self, fee: Amount, size: u64, now: u64) -> Result<(), RejectError> {
+        let amount = |units| Amount::from_units(units).unwrap_or(Amount::MAX);
+        let required = amount(fee_at(self.policy.min_relay_fee, size));
+        if fee < required {
+            return Err(RejectError::FeeTooLow { fee, required });
+        }
+        let required = amount(fee_at(self.floor_at(now), size));
+        if fee < required {
+            return Err(RejectError::BelowFloor { fee, required });
+        }
+        Ok(())
+    }
+
+    fn check_ancestors(&self, parents: &BTreeSet<Txid>) -> Result<(), RejectError> {
+        let found = self.ancestors_of(parents).len() as u64 + 1;
+        let limit = self.policy.max_ancestors;
+        if found > limit {
+            return Err(RejectError::TooLongChain { found, limit });
+        }
+        Ok(())
+    }
+}
+
+/// One for each P2PKH output, none in the pushes of an input script.
+fn sigops(tx: &Transaction) -> u64 {
+    tx.outputs.len() as u64
+}

@@ -1,0 +1,221 @@
+//! Blocks that are connected and disconnected.
+//!
+//! A block that is connected takes its transactions out, and with them whatever spends the same coins. Blocks that are
+//! disconnected are kept until the tip stands still: then their transactions come back, oldest block first, and everything that
+//! waits is judged anew against the new tip, since coins may have gone, matured less or be locked again.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::admission::{Arrival, Candidate, ChainView};
+use super::error::RejectError;
+use super::pool::Pool;
+use crate::chain::{MempoolEvent, RemovalReason};
+use crate::consensus::RuleError;
+use crate::primitives::{Block, BlockHash, Encode, OutPoint, Transaction, Txid};
+
+/// The most bytes of disconnected blocks that are kept (Bitcoin Core, `MAX_DISCONNECTED_TX_POOL_BYTES`). Beyond it a very deep
+/// reorganisation loses the transactions of the highest blocks; their senders must send them again.
+const MAX_RETURNED_BYTES: usize = 20_000_000;
+
+/// Disconnected blocks, the lowest first.
+#[derive(Debug, Default)]
+pub(super) struct Returned {
+    blocks: VecDeque<(Arc<Block>, usize)>,
+    bytes: usize,
+    /// Whether anything was disconnected, kept or not.
+    any: bool,
+}
+
+/// A transaction that asks to be let in again.
+struct Comeback {
+    tx: Arc<Transaction>,
+    txid: Txid,
+    arrival: Arrival,
+}
+
+impl Pool {
+    /// A block has become the tip. Its coinbase is passed over: nothing here can spend what it spends.
+    pub fn block_connected(&mut self, hash: BlockHash, block: &Block) {
+        self.tip = hash;
+        if self.entries.is_empty() {
+            return;
+        }
+        for tx in block.transactions.iter().skip(1) {
+            let txid = tx.txid();
+            self.confirm(&txid);
+            for input in &tx.inputs {
+                if let Some(other) = self.spends.get(&input.previous_output).copied() {
+                    self.remove_with_descendants(&other, RemovalReason::Conflict);
+                }
+            }
+        }
+    }
+
+    /// Takes out what a block confirms, and before it what must then have been confirmed too.
+    fn confirm(&mut self, txid: &Txid) {
+        let Some(entry) = self.entries.get(txid) else {
+            return;
+        };
+        let mut confirmed = self.ancestors_of(&entry.parents);
+        confirmed.sort_by_key(|txid| self.entries[txid].ancestors.count);
+        confirmed.push(*txid);
+        for txid in confirmed {
+            self.unlink(&txid);
+            self.events.push(MempoolEvent::Removed {
+                txid,
+                reason: RemovalReason::Confirmed,
+            });
+        }
+    }
+
+    /// The tip was taken off the chain; `parent` is the tip now. The pool is right again after [`Pool::settle`].
+    pub fn block_disconnected(&mut self, parent: BlockHash, block: Arc<Block>) {
+        self.tip = parent;
+        let returned = &mut self.returned;
+        returned.any = true;
+        let bytes = block.encoded_len();
+        returned.bytes += bytes;
+        returned.blocks.push_front((block, bytes));
+        while returned.bytes > MAX_RETURNED_BYTES {
+            let Some((_, bytes)) = returned.blocks.pop_back() else {
+                break;
+            };
+            returned.bytes -= bytes;
+        }
+    }
+
+    /// Whether [`Pool::settle`] has something to do.
+    pub const fn is_unsettled(&self) -> bool {
+        self.returned.any
+    }
+
+    /// The coins of the chain that [`Pool::settle`] needs.
+    pub fn wanted_coins_to_settle(&self) -> HashSet<OutPoint> {
+        let returned = self.returned.transactions().map(|tx| (tx.txid(), tx));
+        let waiting = self.entries.values().map(|entry| (entry.txid, &*entry.tx));
+        returned
+            .chain(waiting)
+            .flat_map(|(txid, tx)| Self::wanted_coins(tx, txid))
+            .collect()
+    }
+
+    /// Lets the transactions of disconnected blocks in again and judges everything anew. `verify` checks the scripts of one, or
+    /// knows that they were checked. `now` is in seconds since 1970.
+    pub fn settle(
+        &mut self,
+        view: &ChainView<'_>,
+        now: u64,
+        verify: &mut dyn FnMut(&Candidate) -> Result<(), RuleError>,
+    ) {
+        let returned = std::mem::take(&mut self.returned);
+        let before: HashSet<Txid> = self.entries.keys().copied().collect();
+        let mut queue: Vec<Comeback> = returned
+            .transactions()
+            .map(|tx| Comeback {
+                tx: Arc::new(tx.clone()),
+                txid: tx.txid(),
+                arrival: Arrival {
+                    time: now,
+                    local: false,
+                    returning: true,
+                },
+            })
+            .collect();
+        queue.extend(self.parents_first().map(|entry| Comeback {
+            tx: Arc::clone(&entry.tx),
+            txid: entry.txid,
+            arrival: Arrival {
+                time: entry.time,
+                local: entry.local,
+                returning: true,
+            },
+        }));
+        self.clear();
+        self.tip = view.tip;
+        let mut reasons = Vec::new();
+        for Comeback { tx, txid, arrival } in queue {
+            let admitted = self
+                .check_arrival(tx, txid, view, arrival, now)
+                .and_then(|candidate| {
+                    verify(&candidate)?;
+                    Ok(candidate)
+                });
+            match admitted {
+                Ok(candidate) => self.insert_quietly(candidate),
+                Err(error) if before.contains(&txid) => {
+                    reasons.push((txid, removal_reason(&error)))
+                }
+                Err(_) => {}
+            }
+        }
+        let evicted = self.make_room(now).into_iter();
+        reasons.extend(evicted.map(|txid| (txid, RemovalReason::Evicted)));
+        self.tell_difference(&before, reasons);
+    }
+
+    fn tell_difference(&mut self, before: &HashSet<Txid>, reasons: Vec<(Txid, RemovalReason)>) {
+        let gone = reasons
+            .into_iter()
+            .filter(|(txid, _)| before.contains(txid) && !self.entries.contains_key(txid))
+            .map(|(txid, reason)| MempoolEvent::Removed { txid, reason });
+        let gone: Vec<_> = gone.collect();
+        let new = self
+            .parents_first()
+            .filter(|entry| !before.contains(&entry.txid))
+            .map(|entry| MempoolEvent::Added {
+                tx: Arc::clone(&entry.tx),
+                txid: entry.txid,
+                fee: entry.fee,
+                local: entry.local,
+            });
+        let new: Vec<_> = new.collect();
+        self.events.extend(gone);
+        self.events.extend(new);
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.spends.clear();
+        self.for_mining.clear();
+        self.for_keeping.clear();
+        self.total = super::entry::Package::default();
+        self.usage = 0;
+    }
+
+    /// Asks for everything to be judged anew: events of the chain were missed.
+    pub fn unsettle(&mut self) {
+        self.returned.any = true;
+    }
+}
+
+impl Returned {
+    /// Every transaction but the coinbases, in the order of the chain.
+    fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        let blocks = self.blocks.iter();
+        blocks.flat_map(|(block, _)| block.transactions.iter().skip(1))
+    }
+}
+
+/// Why something that waited is not let in again.
+const fn removal_reason(error: &RejectError) -> RemovalReason {
+    match error {
+        // Connected again on the other branch, or while events were missed.
+        RejectError::AlreadyKnown => RemovalReason::Confirmed,
+        RejectError::Conflict { .. } => RemovalReason::Conflict,
+        RejectError::Rule(_)
+        | RejectError::Coinbase
+        | RejectError::NotFinal { .. }
+        | RejectError::MissingInputs { .. }
+        | RejectError::AlreadyInMempool
+        | RejectError::TooLarge { .. }
+        | RejectError::TooManySigops { .. }
+        | RejectError::Dust { .. }
+        | RejectError::FeeTooLow { .. }
+        | RejectError::BelowFloor { .. }
+        | RejectError::Full
+        | RejectError::TooLongChain { .. }
+        | RejectError::Stopped
+        | RejectError::Storage(_) => RemovalReason::Reorg,
+    }
+}

@@ -1,0 +1,202 @@
+//! What waits to be published: batches being filled, and messages that nobody could take.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::settings::MAX_TRANSACTION_MESSAGE;
+use crate::{
+    primitives::{BlockHash, Encode, Transaction},
+    wire::{
+        encode_transaction_batch,
+        limits::{BATCH_TARGET_BYTES, MAX_BATCH_TRANSACTIONS},
+    },
+};
+
+/// A batch is published this many milliseconds after its first transaction, or when it is full.
+const BATCH_DELAY: u64 = 100;
+/// Batches that nobody could take yet. When there are more the oldest is forgotten: its
+/// transactions are announced again while they stay in the mempool.
+const MAX_WAITING: usize = 64;
+
+/// A message for a topic.
+#[derive(Debug, Clone)]
+pub(in crate::network) enum Publication {
+    /// Announces a block.
+    Block {
+        /// Its hash.
+        hash: BlockHash,
+        /// The encoded message.
+        data: Vec<u8>,
+    },
+    /// A batch of transactions.
+    Transactions {
+        /// The encoded message.
+        data: Vec<u8>,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(in crate::network) struct Outbox {
+    batch: Vec<Arc<Transaction>>,
+    batch_bytes: usize,
+    /// When the batch must go, if it is not empty.
+    due: Option<u64>,
+    ready: VecDeque<Publication>,
+    round: u32,
+    /// Only the newest block is worth repeating.
+    waiting_block: Option<Publication>,
+    waiting: VecDeque<Publication>,
+}
+
+impl Outbox {
+    /// Adds a transaction to the batch. One that no message can hold is left to blocks.
+    pub(in crate::network) fn add(&mut self, now: u64, transaction: Arc<Transaction>) {
+        let bytes = transaction.encoded_len();
+        if bytes > MAX_TRANSACTION_MESSAGE - BATCH_TARGET_BYTES / 2 {
+            tracing::warn!(bytes, "a transaction is too large to be gossiped");
+            return;
+        }
+        if self.batch_bytes + bytes > BATCH_TARGET_BYTES {
+            self.close_batch();
+        }
+        self.batch.push(transaction);
+        self.batch_bytes += bytes;
+        self.due.get_or_insert(now + BATCH_DELAY);
+        if self.batch.len() >= MAX_BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_TARGET_BYTES {
+            self.close_batch();
+        }
+    }
+
+    /// Announces transactions again: in other messages than before, since gossip drops what it has
+    /// seen.
+    pub(in crate::network) fn repeat<'a>(
+        &mut self,
+        now: u64,
+        transactions: impl Iterator<Item = &'a Arc<Transaction>>,
+    ) {
+        self.close_batch();
+        self.round = self.round.wrapping_add(1);
+        for transaction in transactions {
+            self.add(now, Arc::clone(transaction));
+        }
+    }
+
+    /// Batches that are full or old enough.
+    pub(in crate::network) fn take_ready(&mut self, now: u64) -> VecDeque<Publication> {
+        if self.due.is_some_and(|due| due <= now) {
+            self.close_batch();
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Keeps what nobody could take for the next subscription.
+    pub(in crate::network) fn keep(&mut self, publication: Publication) {
+        match publication {
+            Publication::Block { .. } => self.waiting_block = Some(publication),
+            Publication::Transactions { .. } => {
+                if self.waiting.len() >= MAX_WAITING {
+                    self.waiting.pop_front();
+                }
+                self.waiting.push_back(publication);
+            }
+        }
+    }
+
+    /// Everything that waited for a subscriber.
+    pub(in crate::network) fn take_waiting(&mut self) -> Vec<Publication> {
+        self.waiting_block
+            .take()
+            .into_iter()
+            .chain(self.waiting.drain(..))
+            .collect()
+    }
+
+    fn close_batch(&mut self) {
+        self.due = None;
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            let data = encode_transaction_batch(batch.iter().map(Arc::as_ref), self.round);
+            self.ready.push_back(Publication::Transactions { data });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        primitives::{OutPoint, Script, TxIn, TxOut, UncheckedAmount},
+        wire::decode_transaction_batch,
+    };
+
+    fn transaction(tag: usize, script: usize) -> Arc<Transaction> {
+        Arc::new(Transaction {
+            version: 1,
+            inputs: vec![TxIn {
+                previous_output: OutPoint::NULL,
+                script_sig: Script::from(vec![0x51; script]),
+                sequence: u32::try_from(tag).unwrap(),
+            }],
+            outputs: vec![TxOut {
+                value: UncheckedAmount(1),
+                script_pubkey: Script::from(vec![0x52; 25]),
+            }],
+            lock_time: 0,
+        })
+    }
+
+    fn sizes(publications: &VecDeque<Publication>) -> Vec<usize> {
+        publications
+            .iter()
+            .map(|publication| match publication {
+                Publication::Transactions { data } => {
+                    assert!(data.len() <= MAX_TRANSACTION_MESSAGE);
+                    decode_transaction_batch(data).unwrap().len()
+                }
+                Publication::Block { .. } => panic!("no block was added"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_waits_a_moment_and_no_longer() {
+        let mut outbox = Outbox::default();
+        outbox.add(1_000, transaction(0, 100));
+        outbox.add(1_050, transaction(1, 100));
+        assert!(outbox.take_ready(1_099).is_empty());
+        assert_eq!(sizes(&outbox.take_ready(1_100)), [2]);
+        assert!(outbox.take_ready(9_999).is_empty());
+    }
+
+    #[test]
+    fn batches_are_closed_by_count_and_by_bytes() {
+        let mut outbox = Outbox::default();
+        for tag in 0..300 {
+            outbox.add(0, transaction(tag, 50));
+        }
+        assert_eq!(sizes(&outbox.take_ready(0)), [256]);
+        assert_eq!(sizes(&outbox.take_ready(100)), [44]);
+        for tag in 0..4 {
+            outbox.add(200, transaction(tag, 30_000));
+        }
+        assert_eq!(sizes(&outbox.take_ready(200)), [2]);
+        assert_eq!(sizes(&outbox.take_ready(300)), [2]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_only_the_newest_block_is_kept() {
+        let mut outbox = Outbox::default();
+        for i in 0..200 {
+            outbox.keep(Publication::Transactions { data: vec![i] });
+            outbox.keep(Publication::Block {
+                hash: BlockHash::from_bytes([i; 32]),
+                data: vec![i],
+            });
+        }
+        let waiting = outbox.take_waiting();
+        assert_eq!(waiting.len(), MAX_WAITING + 1);
+        assert!(matches!(&waiting[0], Publication::Block { data, .. } if data == &[199]));
+        assert!(outbox.take_waiting().is_empty());
+    }
+}

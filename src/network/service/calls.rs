@@ -1,0 +1,430 @@
+//! Calls of chain and mempool: what runs in helper tasks, and how their errors are read.
+//!
+//! This is the only place that maps errors of other modules to verdicts on peers; each mapping is
+//! one exhaustive match.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use libp2p::{PeerId, gossipsub::MessageId, request_response::ResponseChannel};
+
+use crate::{
+    chain::{ChainHandle, ChainReader, SubmitError},
+    mempool::{MempoolHandle, TxSource},
+    network::{
+        NetworkError,
+        limits::MISSING_WINDOW,
+        peers::{Fault, TargetId},
+        sync::{BlockVerdict, Facts, HeadersVerdict, PeerKey, PeerStatus},
+    },
+    primitives::{Block, BlockHash, BlockHeader},
+    wire::{
+        BlockGossip, HeadersRequest, Protocol, Response, decode_block_gossip,
+        decode_transaction_batch,
+        limits::{BLOCKS_SOFT_LIMIT, MAX_HEADERS, MAX_LOCATOR},
+    },
+};
+
+/// Blocks this far below the tip are no news; their gossip is not relayed.
+const NEWS_DEPTH: u32 = 6;
+
+/// The result of a helper task.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// The chain was read.
+    Facts(Facts),
+    /// For sync.
+    HeadersJudged {
+        peer: PeerKey,
+        verdict: HeadersVerdict,
+        /// The chain that the headers show the peer to have.
+        has: Option<PeerStatus>,
+        facts: Facts,
+    },
+    /// For sync.
+    BlocksJudged {
+        verdicts: Vec<(BlockHash, BlockVerdict)>,
+        facts: Facts,
+    },
+    /// A request was answered.
+    Served {
+        peer: PeerId,
+        protocol: Protocol,
+        channel: ResponseChannel<Response>,
+        response: Response,
+    },
+    /// The header of a gossiped block was judged: it can be relayed, or not.
+    GossipHeader {
+        source: PeerId,
+        id: MessageId,
+        judgement: GossipJudgement,
+    },
+    /// The body of a gossiped block was judged, too late for the relay verdict.
+    GossipBody {
+        source: PeerId,
+        verdict: BlockVerdict,
+        /// The chain that the block shows the sender to have.
+        has: Option<PeerStatus>,
+        facts: Facts,
+    },
+    /// The header of a block that is too large for gossip is in the tree, or is not.
+    GossipAnnounced {
+        source: PeerId,
+        /// The chain that the header shows the sender to have.
+        has: Option<PeerStatus>,
+        facts: Facts,
+    },
+    /// A batch of transactions was judged.
+    GossipTransactions {
+        source: PeerId,
+        id: MessageId,
+        relay: Relay,
+        fault: Option<Fault>,
+    },
+    /// A name was looked up.
+    Resolved {
+        target: TargetId,
+        addresses: io::Result<Vec<SocketAddr>>,
+    },
+    /// Peers were written to disk.
+    BookSaved(io::Result<()>),
+    /// The chain has stopped or failed.
+    ChainGone(String),
+}
+
+/// The one verdict that gossipsub gets for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relay {
+    /// Pass it on.
+    Accept,
+    /// Drop it; nobody's fault.
+    Ignore,
+    /// Drop it and hold it against the sender.
+    Reject,
+}
+
+/// What is to be done with a gossiped block.
+#[derive(Debug)]
+pub(super) enum GossipJudgement {
+    /// Relay it, and take it in.
+    News(BlockGossip),
+    /// Relay it; we have it.
+    Known(BlockHash),
+    /// Drop it, and ask the sender for headers: we lack its parent.
+    UnknownParent,
+    /// Drop it.
+    Stale,
+    /// Drop it: it may be fine later.
+    Future,
+    /// Drop it and punish the sender.
+    Bad(Fault),
+    /// Our own trouble.
+    OurFault,
+}
+
+/// Reads what sync wants to know. Blocking.
+pub(super) fn read_facts(reader: &ChainReader, stamp: u64) -> Facts {
+    let best = reader.best_header();
+    // The best header first: headers that we have are then not sent again.
+    let mut locator = reader.locator();
+    if locator.first() != Some(&best.hash) {
+        locator.insert(0, best.hash);
+        locator.truncate(MAX_LOCATOR);
+    }
+    Facts {
+        stamp,
+        tip_height: reader.tip().height,
+        best_header: best.hash,
+        best_header_height: best.height,
+        best_header_work: best.chainwork,
+        locator,
+        missing: reader.missing_blocks(MISSING_WINDOW),
+    }
+}
+
+/// [`read_facts`] off the executor.
+pub(super) async fn facts(chain: &ChainHandle, stamp: u64) -> Result<Facts, String> {
+    let reader = chain.reader().clone();
+    tokio::task::spawn_blocking(move || read_facts(&reader, stamp))
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Reads the chain, as a task.
+pub(super) async fn refresh(chain: ChainHandle, stamp: u64) -> Done {
+    facts(&chain, stamp)
+        .await
+        .map_or_else(Done::ChainGone, Done::Facts)
+}
+
+/// Hands headers to the chain.
+pub(super) async fn judge_headers(
+    chain: ChainHandle,
+    stamp: u64,
+    peer: PeerKey,
+    headers: Vec<BlockHeader>,
+) -> Done {
+    let last = headers.last().map(BlockHeader::hash);
+    let verdict = match chain.submit_headers(headers).await {
+        Ok(_) => HeadersVerdict::Accepted,
+        Err(error) => match headers_verdict(&error) {
+            Some(verdict) => verdict,
+            None => return Done::ChainGone(error.to_string()),
+        },
+    };
+    match facts(&chain, stamp).await {
+        Ok(facts) => Done::HeadersJudged {
+            peer,
+            verdict,
+            has: last.and_then(|hash| chain_up_to(chain.reader(), &hash)),
+            facts,
+        },
+        Err(error) => Done::ChainGone(error),
+    }
+}
+
+/// What a peer that sent this valid header has: the chain up to it.
+fn chain_up_to(reader: &ChainReader, hash: &BlockHash) -> Option<PeerStatus> {
+    let info = reader.header_info(hash).filter(|info| !info.is_invalid)?;
+    Some(PeerStatus {
+        best_hash: *hash,
+        best_height: info.height,
+        work: info.chainwork,
+    })
+}
+
+/// Hands blocks to the chain, in order, until one fails.
+pub(super) async fn judge_blocks(chain: ChainHandle, stamp: u64, blocks: Vec<Arc<Block>>) -> Done {
+    let mut verdicts = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let hash = block.header.hash();
+        let verdict = match submit(&chain, block).await {
+            Ok(verdict) => verdict,
+            Err(gone) => return Done::ChainGone(gone),
+        };
+        verdicts.push((hash, verdict));
+        if verdict != BlockVerdict::Accepted {
+            break;
+        }
+    }
+    match facts(&chain, stamp).await {
+        Ok(facts) => Done::BlocksJudged { verdicts, facts },
+        Err(error) => Done::ChainGone(error),
+    }
+}
+
+async fn submit(chain: &ChainHandle, block: Arc<Block>) -> Result<BlockVerdict, String> {
+    match chain.submit_block(block).await {
+        Ok(_) => Ok(BlockVerdict::Accepted),
+        Err(error) => block_verdict(&error).ok_or_else(|| error.to_string()),
+    }
+}
+
+/// `None`: the chain is gone.
+fn headers_verdict(error: &SubmitError) -> Option<HeadersVerdict> {
+    Some(match error {
+        SubmitError::Invalid(_) => HeadersVerdict::Invalid,
+        SubmitError::KnownInvalid(_) | SubmitError::InvalidParent(_) => HeadersVerdict::OnInvalid,
+        SubmitError::UnknownParent(_) => HeadersVerdict::Unconnected,
+        SubmitError::Future { .. } => HeadersVerdict::Future,
+        // Headers have no bodies to be mutated, and these calls name no block.
+        SubmitError::Mutated(_) | SubmitError::UnknownBlock(_) => HeadersVerdict::OurFault,
+        SubmitError::Stopped | SubmitError::Storage(_) => return None,
+    })
+}
+
+/// `None`: the chain is gone.
+fn block_verdict(error: &SubmitError) -> Option<BlockVerdict> {
+    Some(match error {
+        SubmitError::Invalid(_) | SubmitError::KnownInvalid(_) | SubmitError::InvalidParent(_) => {
+            BlockVerdict::Invalid
+        }
+        SubmitError::UnknownParent(_) => BlockVerdict::UnknownParent,
+        SubmitError::Future { .. } => BlockVerdict::Future,
+        SubmitError::Mutated(_) => BlockVerdict::Mutated,
+        SubmitError::UnknownBlock(_) => BlockVerdict::OurFault,
+        SubmitError::Stopped | SubmitError::Storage(_) => return None,
+    })
+}
+
+/// Judges a message of the topic `blocks` as far as is needed to relay it: encoding, header rules,
+/// and that a whole body belongs to its header.
+pub(super) async fn judge_gossip_block(
+    chain: ChainHandle,
+    source: PeerId,
+    id: MessageId,
+    data: Vec<u8>,
+) -> Done {
+    let judgement = match judge_block_message(&chain, &data).await {
+        Ok(judgement) => judgement,
+        Err(gone) => return Done::ChainGone(gone),
+    };
+    Done::GossipHeader {
+        source,
+        id,
+        judgement,
+    }
+}
+
+async fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgement, String> {
+    let message = match decode_block_gossip(data) {
+        Ok(message) => message,
+        Err(error) => {
+            tracing::debug!(%error, "malformed block gossip");
+            return Ok(GossipJudgement::Bad(Fault::BadGossip));
+        }
+    };
+    if let BlockGossip::Whole(block) = &message {
+        let (root, mutated) = block.compute_merkle_root();
+        if mutated || root != block.header.merkle_root {
+            return Ok(GossipJudgement::Bad(Fault::BadGossip));
+        }
+    }
+    let header = *message.header();
+    if let Err(error) = chain.check_header(header).await {
+        return error_judgement(&error).ok_or_else(|| error.to_string());
+    }
+    let reader = chain.reader();
+    let parent = reader.header_info(&header.prev_block);
+    let height = parent.map_or(0, |parent| parent.height.saturating_add(1));
+    if height.saturating_add(NEWS_DEPTH) < reader.tip().height {
+        return Ok(GossipJudgement::Stale);
+    }
+    let hash = header.hash();
+    // The header may be known without its body.
+    let have = reader
+        .header_info(&hash)
+        .is_some_and(|info| info.tx_count.is_some());
+    Ok(if have {
+        GossipJudgement::Known(hash)
+    } else {
+        GossipJudgement::News(message)
+    })
+}
+
+/// `None`: the chain is gone.
+fn error_judgement(error: &SubmitError) -> Option<GossipJudgement> {
+    Some(match error {
+        SubmitError::Invalid(_) => GossipJudgement::Bad(Fault::InvalidHeader),
+        // Its header was fine, so whoever relayed it may be honest.
+        SubmitError::KnownInvalid(_) | SubmitError::InvalidParent(_) => GossipJudgement::Stale,
+        SubmitError::UnknownParent(_) => GossipJudgement::UnknownParent,
+        SubmitError::Future { .. } => GossipJudgement::Future,
+        SubmitError::Mutated(_) | SubmitError::UnknownBlock(_) => GossipJudgement::OurFault,
+        SubmitError::Stopped | SubmitError::Storage(_) => return None,
+    })
+}
+
+/// Gives a gossiped block to the chain.
+pub(super) async fn take_gossip_block(
+    chain: ChainHandle,
+    stamp: u64,
+    source: PeerId,
+    block: Block,
+) -> Done {
+    let hash = block.header.hash();
+    let verdict = match submit(&chain, Arc::new(block)).await {
+        Ok(verdict) => verdict,
+        Err(gone) => return Done::ChainGone(gone),
+    };
+    match facts(&chain, stamp).await {
+        Ok(facts) => Done::GossipBody {
+            source,
+            verdict,
+            has: chain_up_to(chain.reader(), &hash),
+            facts,
+        },
+        Err(gone) => Done::ChainGone(gone),
+    }
+}
+
+/// Takes in the header of a block that was announced by header only.
+pub(super) async fn take_gossip_header(
+    chain: ChainHandle,
+    stamp: u64,
+    source: PeerId,
+    header: BlockHeader,
+) -> Done {
+    let accepted = match chain.submit_headers(vec![header]).await {
+        Ok(_) => true,
+        Err(error) if headers_verdict(&error).is_some() => false,
+        Err(error) => return Done::ChainGone(error.to_string()),
+    };
+    let reader = chain.reader().clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let hash = header.hash();
+        let has = chain_up_to(&reader, &hash).filter(|_| accepted);
+        (has, read_facts(&reader, stamp))
+    });
+    match read.await {
+        Ok((has, facts)) => Done::GossipAnnounced { source, has, facts },
+        Err(error) => Done::ChainGone(error.to_string()),
+    }
+}
+
+/// Judges a batch of transactions. A batch with one that no state could make valid is refused as
+/// a whole; what depends on state is never held against anyone.
+pub(super) async fn judge_gossip_transactions(
+    mempool: MempoolHandle,
+    source: PeerId,
+    id: MessageId,
+    data: Vec<u8>,
+) -> Done {
+    let transactions = match decode_transaction_batch(&data) {
+        Ok(transactions) => transactions,
+        Err(error) => {
+            tracing::debug!(%error, "malformed transaction gossip");
+            return Done::GossipTransactions {
+                source,
+                id,
+                relay: Relay::Reject,
+                fault: Some(Fault::BadGossip),
+            };
+        }
+    };
+    let (mut relay, mut fault) = (Relay::Ignore, None);
+    for result in mempool.submit_many(transactions, TxSource::Peer).await {
+        match result {
+            Ok(accepted) if accepted.newly && relay == Relay::Ignore => relay = Relay::Accept,
+            Ok(_) => {}
+            Err(error) if error.is_senders_fault() => {
+                tracing::debug!(%error, "a batch holds an invalid transaction");
+                relay = Relay::Reject;
+                fault = Some(Fault::InvalidTransaction);
+            }
+            Err(_) => {}
+        }
+    }
+    Done::GossipTransactions {
+        source,
+        id,
+        relay,
+        fault,
+    }
+}
+
+/// Answers a headers request. Blocking.
+pub(super) fn serve_headers(reader: &ChainReader, request: &HeadersRequest) -> Response {
+    Response::Headers(reader.headers_after(&request.locator, &request.stop, MAX_HEADERS))
+}
+
+/// Answers a blocks request. Blocking.
+pub(super) fn serve_blocks(
+    reader: &ChainReader,
+    hashes: &[BlockHash],
+) -> Result<Response, NetworkError> {
+    let mut blocks = Vec::with_capacity(hashes.len());
+    let mut bytes = 0;
+    for hash in hashes {
+        if bytes > BLOCKS_SOFT_LIMIT {
+            break;
+        }
+        let block = reader
+            .raw_block(hash)
+            .map_err(|error| NetworkError::Chain(error.to_string()))?;
+        if let Some(block) = block {
+            bytes += block.len();
+            blocks.push(block);
+        }
+    }
+    Ok(Response::RawBlocks(blocks))
+}

@@ -1,0 +1,241 @@
+//! Making connections: targets that are due, names, mDNS, failures; and what handles ask for.
+
+use std::{io, net::SocketAddr};
+
+use libp2p::{
+    Multiaddr, PeerId, mdns,
+    swarm::{ConnectionId, DialError, dial_opts::DialOpts},
+};
+
+use super::{Service, calls::Done};
+use crate::network::{
+    PeerInfo,
+    handle::{Command, RemoveTarget},
+    peers::{Dialer, Route, Source, TargetId, peer_id_of, socket_address, strip_peer_id},
+};
+
+/// Addresses of one name that are dialled.
+const MAX_RESOLVED: usize = 16;
+/// Own addresses remembered.
+const MAX_OWN_ADDRESSES: usize = 64;
+
+impl Service {
+    /// Dials what is due.
+    pub(super) fn dial_due(&mut self) {
+        let now = self.now();
+        let outbound = self.peers.outbound();
+        let peers = &self.peers;
+        let due = self.dialer.due(now, outbound, |peer| peers.contains(peer));
+        for (target, route) in due {
+            match route {
+                Route::Addresses { addresses, peer } => self.dial(target, addresses, peer),
+                Route::Name { host, port, .. } => {
+                    self.tasks.spawn(async move {
+                        let addresses = tokio::net::lookup_host((host.as_str(), port)).await;
+                        Done::Resolved {
+                            target,
+                            addresses: addresses.map(Iterator::collect),
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Dials a known peer at all its addresses, or each address for itself.
+    fn dial(&mut self, target: TargetId, addresses: Vec<Multiaddr>, peer: Option<PeerId>) {
+        match peer {
+            Some(peer) => {
+                self.dialer.set_attempts(target, 1);
+                let options = DialOpts::peer_id(peer).addresses(addresses).build();
+                self.start_dial(target, options);
+            }
+            None => {
+                self.dialer.set_attempts(target, addresses.len());
+                for address in addresses {
+                    let options = DialOpts::unknown_peer_id().address(address).build();
+                    self.start_dial(target, options);
+                }
+            }
+        }
+    }
+
+    fn start_dial(&mut self, target: TargetId, options: DialOpts) {
+        let id = options.connection_id();
+        self.dials.insert(id, target);
+        if let Err(error) = self.swarm.dial(options) {
+            tracing::debug!(%error, "cannot dial");
+            self.dials.remove(&id);
+            let now = self.now();
+            self.dialer.failed(now, target);
+        }
+    }
+
+    pub(super) fn on_resolved(&mut self, target: TargetId, result: io::Result<Vec<SocketAddr>>) {
+        let mut addresses: Vec<Multiaddr> = match result {
+            Ok(addresses) => addresses.into_iter().map(socket_address).collect(),
+            Err(error) => {
+                tracing::debug!(%error, "a name cannot be resolved");
+                Vec::new()
+            }
+        };
+        addresses.sort();
+        addresses.dedup();
+        addresses.retain(|address| !self.own_addresses.contains(address));
+        addresses.truncate(MAX_RESOLVED);
+        if addresses.is_empty() {
+            let now = self.now();
+            self.dialer.failed(now, target);
+            return;
+        }
+        self.dial(target, addresses, None);
+    }
+
+    pub(super) fn on_dial_error(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        error: DialError,
+    ) {
+        let now = self.now();
+        tracing::debug!(?peer, %error, "a dial failed");
+        if let Some(target) = self.dials.remove(&connection) {
+            self.dialer.failed(now, target);
+        }
+        match error {
+            DialError::WrongPeerId { obtained, address } => {
+                let address = strip_peer_id(&address);
+                if let Some(expected) = peer {
+                    self.dialer.forget(&expected, &address);
+                    self.book.forget(&expected, &address);
+                }
+                self.dialer.learn(Source::Known, obtained, address, now);
+            }
+            DialError::LocalPeerId { address } => {
+                let address = strip_peer_id(&address);
+                if !self.swarm.listeners().any(|own| *own == address) {
+                    tracing::warn!(%address, "our own identity answers there: either it is this node, or its node.key was copied; two nodes with one identity ignore each other");
+                }
+                if let Some(expected) = peer {
+                    self.dialer.forget(&expected, &address);
+                }
+                if self.own_addresses.len() < MAX_OWN_ADDRESSES {
+                    self.own_addresses.insert(address);
+                }
+            }
+            DialError::NoAddresses
+            | DialError::DialPeerConditionFalse(_)
+            | DialError::Aborted
+            | DialError::Denied { .. }
+            | DialError::Transport(_) => {}
+        }
+    }
+
+    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
+        let now = self.now();
+        let local = *self.swarm.local_peer_id();
+        match event {
+            mdns::Event::Discovered(list) => {
+                for (peer, address) in list {
+                    if peer == local || self.swarm.behaviour().gate.refuses(&peer) {
+                        continue;
+                    }
+                    let address = strip_peer_id(&address);
+                    tracing::debug!(%peer, %address, "found by mDNS");
+                    let when = Dialer::polite_start(now, &local, &peer);
+                    self.dialer.learn(Source::Local, peer, address, when);
+                }
+            }
+            // Connections end for reasons of their own; addresses are kept and tried ever less.
+            mdns::Event::Expired(_) => {}
+        }
+    }
+
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            // A handle that no longer waits does not need the answer.
+            Command::Peers(reply) => {
+                let _ = reply.send(self.peer_infos());
+            }
+            Command::Add(route) => {
+                let now = self.now();
+                if let Some(peer) = route.peer() {
+                    self.swarm.behaviour_mut().gate.forgive_peer(&peer);
+                }
+                if self.dialer.add(Source::Reserved, route, now).is_none() {
+                    tracing::warn!("too many known peers to add another one");
+                }
+            }
+            Command::Remove(target, reply) => {
+                let peers = match target {
+                    RemoveTarget::Route(route) => self.dialer.remove(&route),
+                    RemoveTarget::Peer(id) => id
+                        .parse()
+                        .ok()
+                        .filter(|id| self.peers.contains(id))
+                        .into_iter()
+                        .collect(),
+                };
+                let found = !peers.is_empty();
+                for peer in peers {
+                    self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
+                    self.disconnect(peer);
+                }
+                let _ = reply.send(found);
+            }
+        }
+    }
+
+    fn peer_infos(&self) -> Vec<PeerInfo> {
+        let now = self.now();
+        let gossip = &self.swarm.behaviour().gossip;
+        self.peers
+            .iter()
+            .filter_map(|(id, peer)| {
+                let status = peer.status.as_ref()?;
+                let connection = peer.connections.first()?;
+                Some(PeerInfo {
+                    peer_id: id.to_string(),
+                    address: connection.address.to_string(),
+                    inbound: connection.inbound,
+                    reserved: peer.reserved,
+                    connected_seconds: now.saturating_sub(connection.since) / 1_000,
+                    latency_ms: peer.latency,
+                    agent: peer.agent.clone(),
+                    height: status.best_height,
+                    best_hash: status.best_hash,
+                    work: status.total_work,
+                    score: self.scores.get(now, id),
+                    gossip_score: gossip.peer_score(id).unwrap_or_default(),
+                    messages_received: peer.received,
+                    messages_sent: peer.sent,
+                })
+            })
+            .collect()
+    }
+
+    /// Tells handles how things are, if that has changed.
+    pub(super) fn publish_status(&mut self) {
+        let (peers, inbound) = self.peers.counts();
+        let local = *self.swarm.local_peer_id();
+        let listening = self
+            .swarm
+            .listeners()
+            .map(|address| match peer_id_of(address) {
+                Some(_) => address.to_string(),
+                None => format!("{address}/p2p/{local}"),
+            })
+            .collect();
+        let status = crate::network::NetworkStatus {
+            peers,
+            inbound,
+            sync: self.sync.state(),
+            listening,
+        };
+        self.status.send_if_modified(|current| {
+            let changed = *current != status;
+            *current = status;
+            changed
+        });
+    }
+}

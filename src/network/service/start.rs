@@ -1,0 +1,152 @@
+//! Building the task and starting it.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    io::ErrorKind,
+    net::{SocketAddr, TcpListener},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::{Service, calls, ticks::Ticks, unix_time};
+use crate::{
+    chain::ChainHandle,
+    mempool::MempoolHandle,
+    network::{
+        NetworkConfig, NetworkError, NetworkHandle, NetworkStatus, behaviour,
+        gossip::{MeshSize, Outbox, Topics},
+        limits::COMMAND_BUFFER,
+        peers::{
+            AddressBook, Dialer, PeerTable, Route, Scores, Source, load_or_create_identity,
+            socket_address,
+        },
+        sync::{Sync, SyncState},
+    },
+};
+
+/// Starts the network. Must be called inside a tokio runtime.
+///
+/// The task ends when `cancel` is cancelled, or with an error when the chain is gone or one of its
+/// helper tasks panicked; the caller joins it and stops the node on an error.
+///
+/// # Errors
+/// [`NetworkError`] when an address is none, a port is busy, or the identity is unusable.
+pub fn spawn(
+    config: NetworkConfig,
+    chain: ChainHandle,
+    mempool: MempoolHandle,
+    cancel: CancellationToken,
+) -> Result<(NetworkHandle, JoinHandle<Result<(), NetworkError>>), NetworkError> {
+    let key = load_or_create_identity(&config.identity_file)?;
+    let book = AddressBook::load(&config.peers_file);
+    let known = book.peers();
+    let id = chain.reader().spec().chain_id();
+    let mesh = MeshSize::for_known_peers(known.len());
+    let mut swarm = behaviour::build(&config, &id, key, mesh)?;
+    for ban in book.bans(unix_time()) {
+        let left = ban.1.until.saturating_sub(unix_time());
+        let gate = &mut swarm.behaviour_mut().gate;
+        gate.refuse_peer(ban.0, Duration::from_secs(left));
+    }
+    let mut dialer = Dialer::default();
+    for (source, list) in [
+        (Source::Reserved, &config.peers),
+        (Source::Bootnode, &config.bootnodes),
+    ] {
+        for address in list {
+            dialer.add(source, Route::parse(address)?, 0);
+        }
+    }
+    for (peer, addresses) in known {
+        let route = Route::Addresses {
+            addresses,
+            peer: Some(peer),
+        };
+        dialer.add(Source::Known, route, 0);
+    }
+    for address in &config.listen {
+        check_free(*address)?;
+        let address = socket_address(*address);
+        swarm
+            .listen_on(address.clone())
+            .map_err(|error| NetworkError::Listen {
+                address: address.to_string(),
+                reason: error.to_string(),
+            })?;
+    }
+
+    let local_peer_id = *swarm.local_peer_id();
+    let (commands, received) = mpsc::channel(COMMAND_BUFFER);
+    let (status, watched) = watch::channel(NetworkStatus {
+        peers: 0,
+        inbound: 0,
+        sync: SyncState::Alone,
+        listening: Vec::new(),
+    });
+    let handle = NetworkHandle {
+        commands,
+        status: watched,
+        local_peer_id: local_peer_id.to_string(),
+    };
+    let reader = chain.reader().clone();
+    let task = async move {
+        let facts = tokio::task::spawn_blocking(move || calls::read_facts(&reader, 0))
+            .await
+            .map_err(|error| NetworkError::Task(error.to_string()))?;
+        let service = Service {
+            chain_id: id,
+            genesis: chain.reader().spec().genesis_block().hash(),
+            topics: Topics::new(&id),
+            started: Instant::now(),
+            peers: PeerTable::default(),
+            dialer,
+            book,
+            scores: Scores::default(),
+            dials: HashMap::new(),
+            own_addresses: HashSet::new(),
+            sync: Sync::new(facts),
+            catching_up: false,
+            facts_stamp: 0,
+            facts_running: false,
+            facts_stale: false,
+            outgoing: HashMap::new(),
+            serving: HashMap::new(),
+            outbox: Outbox::default(),
+            recent_blocks: VecDeque::new(),
+            own_transactions: HashMap::new(),
+            gossip_calls: 0,
+            tasks: JoinSet::new(),
+            commands: received,
+            status,
+            ticks: Ticks::default(),
+            config,
+            swarm,
+            chain,
+            mempool,
+        };
+        service.run(cancel).await
+    };
+    let span = tracing::info_span!("network");
+    Ok((handle, tokio::spawn(task.instrument(span))))
+}
+
+/// Refuses an address on which somebody listens. libp2p would share the port with a program that
+/// allows it, such as another node, and connections would then reach either of the two.
+fn check_free(address: SocketAddr) -> Result<(), NetworkError> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(NetworkError::PortBusy {
+            address: address.to_string(),
+        }),
+        Err(error) => Err(NetworkError::Listen {
+            address: address.to_string(),
+            reason: error.to_string(),
+        }),
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole runs of the machine against simulated peers, in virtual time.
+
+mod cases;
+mod simulation;

@@ -1,0 +1,475 @@
+//! A node under test (a [`Sync`] with a simple chain of its own) among peers that answer after a
+//! delay, badly, or never.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    network::sync::{
+        Action, BlockVerdict, Event, Facts, HeadersVerdict, PeerKey, PeerStatus, RequestFailure,
+        RequestId, Sync, SyncFault,
+    },
+    primitives::{Block, BlockHash, BlockHeader, CompactTarget, MerkleRoot, Work},
+};
+
+pub(super) fn work(units: u64) -> Work {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&units.to_be_bytes());
+    Work::from_be_bytes(bytes)
+}
+
+/// Headers of one branch, the first being the child of `parent`. Branches differ in their `tag`.
+pub(super) fn branch(parent: BlockHash, tag: u32, length: u32) -> Vec<BlockHeader> {
+    let mut prev_block = parent;
+    (0..length)
+        .map(|nonce| {
+            let header = BlockHeader {
+                version: 1,
+                prev_block,
+                merkle_root: MerkleRoot::default(),
+                time: tag,
+                bits: CompactTarget(0),
+                nonce,
+            };
+            prev_block = header.hash();
+            header
+        })
+        .collect()
+}
+
+/// How a simulated peer behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    Honest,
+    /// Answers headers, never sends a block.
+    WithholdsBlocks,
+    /// Never answers anything.
+    Silent,
+    /// Claims this much work, whatever it has.
+    Claims(u64),
+    /// Sends headers that do not follow each other.
+    Discontinuous,
+    /// Sends blocks that nobody asked for.
+    Unsolicited,
+    /// Sends bodies that are not those of their headers.
+    Mutates,
+    /// Answers headers requests as if the locator were its own last header but 10.
+    IgnoresLocator,
+    /// Refuses every second request for going too fast.
+    RateLimits,
+}
+
+pub(super) struct SimPeer {
+    /// From genesis on, without it.
+    pub(super) chain: Vec<BlockHeader>,
+    pub(super) manner: Manner,
+    pub(super) delay: u64,
+    answered: u64,
+}
+
+impl SimPeer {
+    fn status(&self, genesis: BlockHash) -> PeerStatus {
+        let height = self.chain.len() as u64;
+        PeerStatus {
+            best_hash: self.chain.last().map_or(genesis, BlockHeader::hash),
+            best_height: self.chain.len() as u32,
+            work: match self.manner {
+                Manner::Claims(units) => work(units),
+                _ => work(height),
+            },
+        }
+    }
+
+    fn headers_after(&self, genesis: BlockHash, locator: &[BlockHash]) -> Vec<BlockHeader> {
+        let start = if self.manner == Manner::IgnoresLocator {
+            self.chain.len().saturating_sub(10)
+        } else {
+            locator
+                .iter()
+                .find_map(|hash| {
+                    if *hash == genesis {
+                        return Some(0);
+                    }
+                    self.chain
+                        .iter()
+                        .position(|header| header.hash() == *hash)
+                        .map(|index| index + 1)
+                })
+                .unwrap_or(0)
+        };
+        let mut headers: Vec<_> = self.chain[start..].iter().take(2_000).copied().collect();
+        if self.manner == Manner::Discontinuous && headers.len() > 2 {
+            headers.swap(0, 1);
+        }
+        headers
+    }
+}
+
+/// What the node under test knows.
+struct Node {
+    genesis: BlockHash,
+    headers: HashMap<BlockHash, (u32, BlockHeader)>,
+    bodies: HashSet<BlockHash>,
+    invalid: HashSet<BlockHash>,
+    best: BlockHash,
+    stamp: u64,
+}
+
+impl Node {
+    fn height(&self, hash: &BlockHash) -> Option<u32> {
+        if *hash == self.genesis {
+            return Some(0);
+        }
+        self.headers.get(hash).map(|entry| entry.0)
+    }
+
+    fn add(&mut self, header: &BlockHeader) -> bool {
+        let Some(parent) = self.height(&header.prev_block) else {
+            return false;
+        };
+        let hash = header.hash();
+        self.headers.insert(hash, (parent + 1, *header));
+        if Some(parent + 1) > self.height(&self.best) {
+            self.best = hash;
+        }
+        true
+    }
+
+    /// From genesis (exclusive) to the best header.
+    fn best_chain(&self) -> Vec<BlockHash> {
+        let mut chain = Vec::new();
+        let mut hash = self.best;
+        while let Some((_, header)) = self.headers.get(&hash) {
+            chain.push(hash);
+            hash = header.prev_block;
+        }
+        chain.reverse();
+        chain
+    }
+
+    fn facts(&mut self) -> Facts {
+        self.stamp += 1;
+        let chain = self.best_chain();
+        let missing: Vec<_> = (1..)
+            .zip(&chain)
+            .filter(|(_, hash)| !self.bodies.contains(*hash))
+            .map(|(height, hash)| (height, *hash))
+            .take(512)
+            .collect();
+        let tip_height = missing
+            .first()
+            .map_or(chain.len() as u32, |(height, _)| height - 1);
+        let mut locator: Vec<_> = chain.iter().rev().step_by(7).take(30).copied().collect();
+        locator.push(self.genesis);
+        Facts {
+            stamp: self.stamp,
+            tip_height,
+            best_header: self.best,
+            best_header_height: chain.len() as u32,
+            best_header_work: work(chain.len() as u64),
+            locator,
+            missing,
+        }
+    }
+}
+
+/// The whole simulation.
+pub(super) struct Simulation {
+    node: Node,
+    pub(super) sync: Sync,
+    pub(super) peers: BTreeMap<PeerKey, SimPeer>,
+    pub(super) now: u64,
+    pending: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    pub(super) faults: Vec<(PeerKey, SyncFault)>,
+    /// Blocks asked for, by peer.
+    pub(super) asked: BTreeMap<PeerKey, usize>,
+    in_flight: HashMap<RequestId, PeerKey>,
+    pub(super) most_in_flight: usize,
+    judging: bool,
+    invalid_bodies: HashSet<BlockHash>,
+}
+
+impl Simulation {
+    pub(super) fn new() -> Self {
+        let genesis = BlockHash::from_bytes([1; 32]);
+        let mut node = Node {
+            genesis,
+            headers: HashMap::new(),
+            bodies: HashSet::new(),
+            invalid: HashSet::new(),
+            best: genesis,
+            stamp: 0,
+        };
+        let sync = Sync::new(node.facts());
+        Self {
+            node,
+            sync,
+            peers: BTreeMap::new(),
+            now: 0,
+            pending: BTreeMap::new(),
+            sequence: 0,
+            faults: Vec::new(),
+            asked: BTreeMap::new(),
+            in_flight: HashMap::new(),
+            most_in_flight: 0,
+            judging: false,
+            invalid_bodies: HashSet::new(),
+        }
+    }
+
+    pub(super) fn genesis(&self) -> BlockHash {
+        self.node.genesis
+    }
+
+    pub(super) fn tip(&mut self) -> (u32, BlockHash) {
+        let facts = self.node.facts();
+        let chain = self.node.best_chain();
+        let hash = (facts.tip_height as usize)
+            .checked_sub(1)
+            .map_or(self.node.genesis, |index| chain[index]);
+        (facts.tip_height, hash)
+    }
+
+    /// Gives the node blocks from the start.
+    pub(super) fn own(&mut self, chain: &[BlockHeader]) {
+        for header in chain {
+            assert!(self.node.add(header));
+            self.node.bodies.insert(header.hash());
+        }
+        let facts = self.node.facts();
+        self.event(Event::Facts(facts));
+    }
+
+    /// The chain will find this block invalid, once it has the body.
+    pub(super) fn make_invalid(&mut self, hash: BlockHash) {
+        self.invalid_bodies.insert(hash);
+    }
+
+    pub(super) fn connect(&mut self, key: u64, chain: Vec<BlockHeader>, manner: Manner) -> PeerKey {
+        let key = PeerKey(key);
+        let peer = SimPeer {
+            chain,
+            manner,
+            delay: 50,
+            answered: 0,
+        };
+        let status = peer.status(self.node.genesis);
+        self.peers.insert(key, peer);
+        self.event(Event::PeerStatus { peer: key, status });
+        key
+    }
+
+    pub(super) fn disconnect(&mut self, key: PeerKey) {
+        self.peers.remove(&key);
+        self.in_flight.retain(|_, peer| *peer != key);
+        self.event(Event::PeerGone { peer: key });
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        let actions = self.sync.handle(self.now, event);
+        self.act(actions);
+    }
+
+    /// Runs until `until` (milliseconds).
+    pub(super) fn run(&mut self, until: u64) {
+        while self.now < until {
+            self.now += 10;
+            while let Some(entry) = self.pending.first_entry() {
+                if entry.key().0 > self.now {
+                    break;
+                }
+                let event = entry.remove();
+                if let Event::HeadersAnswered { request, .. }
+                | Event::BlocksAnswered { request, .. }
+                | Event::RequestFailed { request, .. } = &event
+                    && self.in_flight.remove(request).is_none()
+                {
+                    continue; // its peer is gone
+                }
+                let event = self.complete(event);
+                self.event(event);
+            }
+            if self.now.is_multiple_of(100) {
+                let actions = self.sync.tick(self.now);
+                self.act(actions);
+            }
+        }
+    }
+
+    fn later(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.pending
+            .insert((self.now + delay, self.sequence), event);
+    }
+
+    /// Facts are read when the judgement is done, not when it began.
+    fn complete(&mut self, event: Event) -> Event {
+        match event {
+            Event::HeadersJudged { peer, verdict, .. } => Event::HeadersJudged {
+                peer,
+                verdict,
+                facts: self.node.facts(),
+            },
+            Event::BlocksJudged { verdicts, .. } => {
+                self.judging = false;
+                Event::BlocksJudged {
+                    verdicts,
+                    facts: self.node.facts(),
+                }
+            }
+            other => other,
+        }
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::RequestHeaders {
+                    peer,
+                    request,
+                    locator,
+                } => self.answer_headers(peer, request, &locator),
+                Action::RequestBlocks {
+                    peer,
+                    request,
+                    hashes,
+                } => self.answer_blocks(peer, request, &hashes),
+                Action::JudgeHeaders { peer, headers } => {
+                    let invalid = &self.node.invalid;
+                    let verdict = if headers.iter().any(|h| invalid.contains(&h.hash())) {
+                        HeadersVerdict::OnInvalid
+                    } else if headers.iter().all(|header| self.node.add(header)) {
+                        HeadersVerdict::Accepted
+                    } else {
+                        HeadersVerdict::Unconnected
+                    };
+                    let facts = self.node.facts();
+                    self.later(
+                        5,
+                        Event::HeadersJudged {
+                            peer,
+                            verdict,
+                            facts,
+                        },
+                    );
+                }
+                Action::JudgeBlocks { blocks } => self.judge_blocks(&blocks),
+                Action::Misbehaved { peer, fault } => self.faults.push((peer, fault)),
+            }
+        }
+    }
+
+    fn start(&mut self, peer: PeerKey, request: RequestId) -> Option<(Manner, u64, u64)> {
+        self.in_flight.insert(request, peer);
+        self.most_in_flight = self.most_in_flight.max(self.in_flight.len());
+        let peer = self.peers.get_mut(&peer)?;
+        peer.answered += 1;
+        Some((peer.manner, peer.delay, peer.answered))
+    }
+
+    fn answer_headers(&mut self, peer: PeerKey, request: RequestId, locator: &[BlockHash]) {
+        assert!(locator.len() <= 64);
+        let Some((manner, delay, count)) = self.start(peer, request) else {
+            return;
+        };
+        match manner {
+            Manner::Silent => self.fail(15_000, request, RequestFailure::Timeout),
+            Manner::RateLimits if count.is_multiple_of(2) => {
+                self.fail(delay, request, RequestFailure::RateLimited);
+            }
+            _ => {
+                let headers = self.peers[&peer].headers_after(self.node.genesis, locator);
+                self.later(delay, Event::HeadersAnswered { request, headers });
+            }
+        }
+    }
+
+    fn answer_blocks(&mut self, peer: PeerKey, request: RequestId, hashes: &[BlockHash]) {
+        assert!((1..=16).contains(&hashes.len()));
+        *self.asked.entry(peer).or_default() += hashes.len();
+        let Some((manner, delay, count)) = self.start(peer, request) else {
+            return;
+        };
+        match manner {
+            Manner::Silent | Manner::WithholdsBlocks => {
+                self.fail(30_000, request, RequestFailure::Timeout);
+                return;
+            }
+            Manner::RateLimits if count.is_multiple_of(2) => {
+                self.fail(delay, request, RequestFailure::RateLimited);
+                return;
+            }
+            _ => {}
+        }
+        let sim = &self.peers[&peer];
+        let mut headers: Vec<BlockHeader> = sim
+            .chain
+            .iter()
+            .filter(|header| hashes.contains(&header.hash()))
+            .copied()
+            .collect();
+        if manner == Manner::Unsolicited {
+            headers.extend(branch(self.node.genesis, 666, 1));
+        }
+        let blocks = headers
+            .into_iter()
+            .map(|header| {
+                let mut transactions = Vec::new();
+                if manner == Manner::Mutates {
+                    transactions.push(crate::primitives::Transaction {
+                        version: 1,
+                        inputs: Vec::new(),
+                        outputs: Vec::new(),
+                        lock_time: 0,
+                    });
+                }
+                Arc::new(Block {
+                    header,
+                    transactions,
+                })
+            })
+            .collect();
+        self.later(delay, Event::BlocksAnswered { request, blocks });
+    }
+
+    fn fail(&mut self, delay: u64, request: RequestId, failure: RequestFailure) {
+        self.later(delay, Event::RequestFailed { request, failure });
+    }
+
+    /// Law: one judgement at a time, and every block after its parent.
+    fn judge_blocks(&mut self, blocks: &[Arc<Block>]) {
+        assert!(!self.judging, "one judgement at a time");
+        self.judging = true;
+        let mut verdicts = Vec::new();
+        for block in blocks {
+            let hash = block.header.hash();
+            let parent = block.header.prev_block;
+            assert!(
+                parent == self.node.genesis || self.node.bodies.contains(&parent),
+                "a block before its parent"
+            );
+            let verdict = if !block.transactions.is_empty() {
+                BlockVerdict::Mutated
+            } else if self.invalid_bodies.contains(&hash) {
+                self.node.invalid.insert(hash);
+                BlockVerdict::Invalid
+            } else {
+                self.node.bodies.insert(hash);
+                BlockVerdict::Accepted
+            };
+            verdicts.push((hash, verdict));
+            if verdict != BlockVerdict::Accepted {
+                if verdict == BlockVerdict::Invalid {
+                    // The chain falls back to the best header that is not invalid.
+                    self.node.best = parent;
+                }
+                break;
+            }
+        }
+        let facts = self.node.facts();
+        self.later(5, Event::BlocksJudged { verdicts, facts });
+    }
+}

@@ -1,0 +1,250 @@
+//! What goes into the state machine and what comes out.
+
+use std::sync::Arc;
+
+use crate::primitives::{Block, BlockHash, BlockHeader, Work};
+
+/// A connected peer. Keys are not used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(pub u64);
+
+/// A request sent by an [`Action`]; echoed by the event that ends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The best chain that a peer claims to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its tip.
+    pub best_hash: BlockHash,
+    /// Height of its tip.
+    pub best_height: u32,
+    /// Work of the chain up to its tip.
+    pub work: Work,
+}
+
+/// What sync needs to know of our own chain.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Grows with every reading of the chain; older facts than the last are ignored.
+    pub stamp: u64,
+    /// Height of the active tip.
+    pub tip_height: u32,
+    /// Hash of the best known header whose chain is not known to be invalid.
+    pub best_header: BlockHash,
+    /// Its height.
+    pub best_header_height: u32,
+    /// Work of the chain up to it.
+    pub best_header_work: Work,
+    /// Hashes to ask headers after, newest first.
+    pub locator: Vec<BlockHash>,
+    /// The first bodies that the best header chain lacks, in order.
+    pub missing: Vec<(u32, BlockHash)>,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A handshake ended, or a polled status came.
+    PeerStatus {
+        /// Who.
+        peer: PeerKey,
+        /// What it claims.
+        status: PeerStatus,
+    },
+    /// A peer sent a valid header, so it has the chain up to it: more than its last status may say.
+    PeerHas {
+        /// Who.
+        peer: PeerKey,
+        /// That chain.
+        status: PeerStatus,
+    },
+    /// A peer is gone; its requests need no failure events.
+    PeerGone {
+        /// Who.
+        peer: PeerKey,
+    },
+    /// The chain was read.
+    Facts(Facts),
+    /// A peer sent a block or header whose parent we do not know.
+    UnknownParent {
+        /// Who.
+        peer: PeerKey,
+    },
+    /// Headers arrived.
+    HeadersAnswered {
+        /// The request they answer.
+        request: RequestId,
+        /// At most as many as the protocol allows.
+        headers: Vec<BlockHeader>,
+    },
+    /// Blocks arrived.
+    BlocksAnswered {
+        /// The request they answer.
+        request: RequestId,
+        /// Those that the peer sent.
+        blocks: Vec<Arc<Block>>,
+    },
+    /// A request ended without an answer.
+    RequestFailed {
+        /// Which one.
+        request: RequestId,
+        /// How.
+        failure: RequestFailure,
+    },
+    /// The chain has judged headers.
+    HeadersJudged {
+        /// Who sent them.
+        peer: PeerKey,
+        /// What came of it.
+        verdict: HeadersVerdict,
+        /// The chain afterwards.
+        facts: Facts,
+    },
+    /// The chain has judged blocks: one verdict for each of the action, or fewer if it stopped.
+    BlocksJudged {
+        /// Verdicts by block.
+        verdicts: Vec<(BlockHash, BlockVerdict)>,
+        /// The chain afterwards.
+        facts: Facts,
+    },
+}
+
+/// How a request ended without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestFailure {
+    /// No answer within the protocol's time.
+    Timeout,
+    /// "Asked too often": nobody's fault.
+    RateLimited,
+    /// The answer breaks the schema or a limit.
+    Malformed,
+    /// The connection or stream broke.
+    Broken,
+}
+
+/// The chain's answer to a run of headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadersVerdict {
+    /// All are known now.
+    Accepted,
+    /// The first does not connect to anything known.
+    Unconnected,
+    /// One of them breaks a rule.
+    Invalid,
+    /// They descend from a block that was found (or declared) invalid before. No fault: the
+    /// operator may have invalidated a block that all others hold valid.
+    OnInvalid,
+    /// One of them is too far in the future; it may be fine later.
+    Future,
+    /// Our own trouble.
+    OurFault,
+}
+
+/// The chain's answer to a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockVerdict {
+    /// Stored or known already.
+    Accepted,
+    /// It breaks a rule, or descends from one that does.
+    Invalid,
+    /// The body is not the one that the header commits to.
+    Mutated,
+    /// Its parent is not known.
+    UnknownParent,
+    /// Too far in the future; it may be fine later.
+    Future,
+    /// Our own trouble.
+    OurFault,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Ask `peer` for headers.
+    RequestHeaders {
+        /// Whom.
+        peer: PeerKey,
+        /// Echoed by the event that ends it.
+        request: RequestId,
+        /// Hashes to continue after.
+        locator: Vec<BlockHash>,
+    },
+    /// Ask `peer` for blocks.
+    RequestBlocks {
+        /// Whom.
+        peer: PeerKey,
+        /// Echoed by the event that ends it.
+        request: RequestId,
+        /// Which, in chain order.
+        hashes: Vec<BlockHash>,
+    },
+    /// Hand headers to the chain.
+    JudgeHeaders {
+        /// Who sent them.
+        peer: PeerKey,
+        /// At least one; each is the child of the one before.
+        headers: Vec<BlockHeader>,
+    },
+    /// Hand blocks to the chain, one after the other. There is one such action at a time.
+    JudgeBlocks {
+        /// In chain order.
+        blocks: Vec<Arc<Block>>,
+    },
+    /// Hold something against a peer.
+    Misbehaved {
+        /// Whom.
+        peer: PeerKey,
+        /// What.
+        fault: SyncFault,
+    },
+}
+
+/// What a peer did wrong during sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncFault {
+    /// It did not answer in time.
+    Silent,
+    /// It claims more work than its headers show.
+    FalseClaim,
+    /// Headers that do not follow each other.
+    DiscontinuousHeaders,
+    /// Again and again headers that do not follow our locator.
+    UnconnectedHeaders,
+    /// Headers that break a rule.
+    InvalidHeaders,
+    /// A block that nobody asked it for.
+    UnsolicitedBlock,
+    /// A body that does not belong to its header.
+    MutatedBlock,
+    /// A block that breaks a rule.
+    InvalidBlock,
+    /// An answer that breaks the schema or a limit.
+    Malformed,
+}
+
+/// How far sync is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncState {
+    /// No peer has told its status: nothing to compare with.
+    Alone,
+    /// Headers are being fetched.
+    Headers {
+        /// Height of our best header.
+        height: u32,
+        /// Height that the best peer claims.
+        target: u32,
+    },
+    /// Blocks are being fetched.
+    Blocks {
+        /// Height of our tip.
+        height: u32,
+        /// Height of our best header.
+        target: u32,
+    },
+    /// No peer is known to have more.
+    Synced {
+        /// Height of our tip.
+        height: u32,
+    },
+}

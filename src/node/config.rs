@@ -1,0 +1,71 @@
+//! What a node is started with.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+
+use super::folder::DataFolder;
+use super::ports::{ListenAt, Service};
+use crate::consensus::ChainSpec;
+use crate::primitives::PubkeyHash;
+
+/// Everything that [`Node::start`](super::Node::start) needs to know.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Where everything is kept.
+    pub folder: DataFolder,
+    /// The network.
+    pub spec: ChainSpec,
+    /// Where peers are awaited.
+    pub listen: ListenAt,
+    /// Where the RPC listens.
+    pub rpc_listen: ListenAt,
+    /// Where the explorer listens.
+    pub explorer_listen: ListenAt,
+    /// Added to all default ports.
+    pub port_offset: u16,
+    /// Host names, besides `localhost` and addresses, under which RPC and explorer answer.
+    pub allowed_hosts: Vec<String>,
+    /// Look for peers on the local network.
+    pub mdns: bool,
+    /// Peers to stay connected to.
+    pub peers: Vec<String>,
+    /// First contacts.
+    pub bootnodes: Vec<String>,
+    /// Who is paid for mined blocks; nothing is mined without.
+    pub mine_to: Option<PubkeyHash>,
+    /// Threads that mine.
+    pub threads: NonZeroUsize,
+}
+
+impl NodeConfig {
+    /// The threads that mine unless told otherwise: all cores but one, which is left to the rest of the machine.
+    pub fn default_threads() -> NonZeroUsize {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        NonZeroUsize::new(cores - 1).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// Where a started node is reached.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// The socket of the peer-to-peer network.
+    pub p2p: SocketAddr,
+    /// The socket of the RPC.
+    pub rpc: SocketAddr,
+    /// The socket of the explorer.
+    pub explorer: SocketAddr,
+    /// Services whose default port was busy, with that port.
+    pub stepped_over: Vec<(Service, u16)>,
+}
+
+impl Endpoints {
+    /// The address at which a program on this machine reaches a socket that may listen everywhere.
+    pub fn local(socket: SocketAddr) -> SocketAddr {
+        let ip = match socket {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+            other => other.ip(),
+        };
+        SocketAddr::new(ip, socket.port())
+    }
+}

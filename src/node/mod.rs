@@ -1,0 +1,40 @@
+//! The node: settings, folders, ports and logs, and the composition of all parts into something that runs.
+//!
+//! | where | what |
+//! |---|---|
+//! | `folder`, `settings`, `config`, `ports` | what a node is told: places, settings, ports |
+//! | `start` | the composition root: every part started, in order |
+//! | `running`, `tasks` | named tasks; stopping in order; a failure of one stops all |
+//! | `mining` | when the miner works |
+//! | `notices`, `telemetry` | what happens, as log lines and for a screen |
+//! | `signals` | SIGINT and SIGTERM |
+//! | `opening`, `offline` | the chain of a folder without a node |
+//! | `block_file` | Bitcoin's block files |
+
+mod block_file;
+mod config;
+mod folder;
+mod mining;
+mod notices;
+mod offline;
+mod opening;
+mod ports;
+mod running;
+mod settings;
+mod signals;
+mod start;
+mod tasks;
+mod telemetry;
+
+pub use block_file::{BlockFileError, BlockFileReader, write_record};
+pub use config::{Endpoints, NodeConfig};
+pub use folder::{ChainChoiceError, DataFolder, NetworkFolder};
+pub use notices::Notice;
+pub use offline::{MineError, OfflineChain, Submitted};
+pub use opening::OpenError;
+pub use ports::{Bound, ListenAt, ListenAtError, PortError, Service, bind};
+pub use running::{NodeError, NodeStatus, NodeView, RunningNode};
+pub use settings::{Settings, SettingsError};
+pub use signals::termination;
+pub use start::{Node, StartError};
+pub use telemetry::{LogFormat, TelemetryError, init as init_telemetry};

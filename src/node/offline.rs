@@ -1,0 +1,170 @@
+//! The chain of a data folder without a node: what commands use when none is running.
+//!
+//! It holds the database, so that no node can start meanwhile. [`OfflineChain::close`] waits for the disk; without it
+//! nothing is lost either, since every change is one synced batch.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::folder::NetworkFolder;
+use super::opening::{self, OpenError};
+use crate::chain::{
+    Audit, BlockAccepted, ChainHandle, ChainOptions, ChainReader, ChainWriter, SubmitError, Tip,
+    system_clock,
+};
+use crate::consensus::ChainSpec;
+use crate::mempool::{self, Policy, RejectError, TxSource};
+use crate::miner::{self, GenerateError};
+use crate::primitives::{Block, BlockHash, Coin, OutPoint, PubkeyHash, Transaction};
+use crate::storage::StorageError;
+
+/// The open chain.
+pub struct OfflineChain {
+    chain: ChainHandle,
+    writer: ChainWriter,
+}
+
+/// What became of a submitted block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// It was taken, on the best chain or on a branch.
+    New,
+    /// It was known.
+    Known,
+    /// Its parent is not known.
+    NoParent,
+}
+
+/// Why a payment could not be mined.
+#[derive(Debug, thiserror::Error)]
+pub enum MineError {
+    /// The transaction is not valid here.
+    #[error("the transaction was refused: {0}")]
+    Refused(RejectError),
+    /// No block could be made.
+    #[error("no block could be mined: {0}")]
+    Mining(GenerateError),
+    /// Something that must run does not.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl OfflineChain {
+    /// Opens the chain in `folder`, or makes it.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(folder: &NetworkFolder, spec: &ChainSpec) -> Result<Self, OpenError> {
+        let (chain, writer) = opening::open(folder, spec, ChainOptions::default())?;
+        Ok(Self { chain, writer })
+    }
+
+    fn reader(&self) -> &ChainReader {
+        self.chain.reader()
+    }
+
+    /// The end of the best chain.
+    pub fn tip(&self) -> Tip {
+        self.reader().tip()
+    }
+
+    /// The hash of the best chain's block at `height`.
+    pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
+        self.reader().hash_at(height)
+    }
+
+    /// A block.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn block(&self, hash: &BlockHash) -> Result<Option<Block>, StorageError> {
+        self.reader().block(hash)
+    }
+
+    /// The encoded form of a block.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn raw_block(&self, hash: &BlockHash) -> Result<Option<Vec<u8>>, StorageError> {
+        self.reader().raw_block(hash)
+    }
+
+    /// The coins of an address.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn address_coins(&self, hash: &PubkeyHash) -> Result<Vec<(OutPoint, Coin)>, StorageError> {
+        self.reader().address_coins(hash)
+    }
+
+    /// Whether an address was ever paid.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn is_used(&self, hash: &PubkeyHash) -> Result<bool, StorageError> {
+        Ok(!self.reader().address_history(hash)?.is_empty())
+    }
+
+    /// Takes a block.
+    ///
+    /// # Errors
+    /// Why it was refused, unless only for its parent.
+    pub fn submit(&self, block: Block) -> Result<Submitted, SubmitError> {
+        match self.chain.submit_block_blocking(Arc::new(block)) {
+            Ok(BlockAccepted::NewTip { .. } | BlockAccepted::SideBranch { .. }) => {
+                Ok(Submitted::New)
+            }
+            Ok(BlockAccepted::AlreadyKnown) => Ok(Submitted::Known),
+            Err(SubmitError::UnknownParent(_)) => Ok(Submitted::NoParent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Recomputes the coins from the blocks; `progress` is told the height after each.
+    ///
+    /// # Errors
+    /// The disk's, or a block that is missing.
+    pub fn audit(&self, progress: &mut dyn FnMut(u32)) -> Result<Audit, StorageError> {
+        self.reader().audit(progress)
+    }
+
+    /// Mines one block that holds `tx`, paid to `payout`.
+    ///
+    /// # Errors
+    /// [`MineError`]; the chain is as it was.
+    pub fn mine_payment(
+        &self,
+        tx: Transaction,
+        payout: PubkeyHash,
+    ) -> Result<BlockHash, MineError> {
+        let internal = |error: &dyn std::fmt::Display| MineError::Internal(error.to_string());
+        let clock = system_clock();
+        let (mempool, task) = mempool::spawn(self.chain.clone(), Policy::default(), clock.clone())
+            .map_err(|error| internal(&error))?;
+        let mined = mempool
+            .submit_blocking(tx, TxSource::Local)
+            .map_err(MineError::Refused)
+            .and_then(|_| {
+                let never = AtomicBool::new(false);
+                miner::generate_blocking(&self.chain, Some(&mempool), payout, 1, &clock, &never)
+                    .map_err(MineError::Mining)
+            });
+        mempool.stop_blocking();
+        task.join().map_err(|error| internal(&error))?;
+        let hashes = mined?;
+        hashes
+            .last()
+            .copied()
+            .ok_or_else(|| MineError::Internal("the miner made no block".to_owned()))
+    }
+
+    /// Closes the chain and waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn close(self) -> Result<(), StorageError> {
+        self.chain.stop_blocking();
+        drop(self.chain);
+        self.writer.join()
+    }
+}

@@ -1,0 +1,239 @@
+//! A started node: what can be asked of it, and how it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::config::Endpoints;
+use super::folder::NetworkFolder;
+use super::notices::Notice;
+use super::tasks::{Ended, Tasks};
+use crate::chain::{ChainHandle, Tip};
+use crate::mempool::MempoolHandle;
+use crate::miner::{MinerHandle, MinerStatus};
+use crate::network::{NetworkHandle, NetworkStatus};
+use crate::rpc::{Cookie, NodeFile};
+
+/// How long the parts may take to end; what is left then is abandoned, which the database survives.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// Why a node ended by itself. The data is intact.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// A task failed.
+    #[error("the node stopped because its task '{task}' failed: {reason}")]
+    Task {
+        /// Which.
+        task: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A task did not end when told.
+    #[error("the node stopped, but these tasks did not end within {seconds} s: {tasks}")]
+    Stuck {
+        /// Which.
+        tasks: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+/// The parts of a started node.
+pub(super) struct Parts {
+    pub(super) chain: ChainHandle,
+    pub(super) mempool: MempoolHandle,
+    pub(super) network: NetworkHandle,
+    pub(super) miner: MinerHandle,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) endpoints: Endpoints,
+    /// Held for its drop.
+    pub(super) _published: Published,
+}
+
+/// The files that tell commands of the node; removed when dropped.
+pub(super) struct Published {
+    folder: NetworkFolder,
+    node_file: NodeFile,
+    cookie: Arc<Cookie>,
+}
+
+impl Published {
+    pub(super) const fn new(
+        folder: NetworkFolder,
+        node_file: NodeFile,
+        cookie: Arc<Cookie>,
+    ) -> Self {
+        Self {
+            folder,
+            node_file,
+            cookie,
+        }
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        self.node_file.remove(self.folder.path());
+        self.cookie.remove();
+    }
+}
+
+/// A running node. It runs until [`RunningNode::run`] returns.
+pub struct RunningNode {
+    parts: Parts,
+    tasks: Tasks,
+    cancel: CancellationToken,
+}
+
+/// What a status line shows.
+#[derive(Debug, Clone)]
+pub struct NodeStatus {
+    /// The end of the best chain.
+    pub tip: Tip,
+    /// Peers and sync.
+    pub network: NetworkStatus,
+    /// Waiting transactions.
+    pub mempool: usize,
+    /// The miner.
+    pub miner: MinerStatus,
+}
+
+/// Asks a running node while [`RunningNode::run`] drives it. Clones share it.
+#[derive(Clone)]
+pub struct NodeView {
+    chain: ChainHandle,
+    mempool: MempoolHandle,
+    network: NetworkHandle,
+    miner: MinerHandle,
+    notices: broadcast::Sender<Notice>,
+}
+
+impl NodeView {
+    /// How the node is doing.
+    pub async fn status(&self) -> NodeStatus {
+        let info = self.mempool.info().await;
+        NodeStatus {
+            tip: self.chain.reader().tip(),
+            network: self.network.status().borrow().clone(),
+            mempool: info.map_or(0, |info| info.count),
+            miner: self.miner.status(),
+        }
+    }
+
+    /// What happens from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// The addresses to give to other nodes; waits up to `patience` for the first to be known.
+    pub async fn peer_addresses(&self, patience: Duration) -> Vec<String> {
+        let mut status = self.network.status();
+        let known = status.wait_for(|status| !status.listening.is_empty());
+        // Late or never, the answer is what is known by now.
+        let _ = tokio::time::timeout(patience, known).await;
+        self.network.listen_addresses()
+    }
+}
+
+impl RunningNode {
+    pub(super) const fn new(parts: Parts, tasks: Tasks, cancel: CancellationToken) -> Self {
+        Self {
+            parts,
+            tasks,
+            cancel,
+        }
+    }
+
+    /// Where it is reached.
+    pub const fn endpoints(&self) -> &Endpoints {
+        &self.parts.endpoints
+    }
+
+    /// Stops the node when cancelled; it is also cancelled when the node ends by itself or by RPC.
+    pub fn stop_token(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// What can be asked of it.
+    pub fn view(&self) -> NodeView {
+        NodeView {
+            chain: self.parts.chain.clone(),
+            mempool: self.parts.mempool.clone(),
+            network: self.parts.network.clone(),
+            miner: self.parts.miner.clone(),
+            notices: self.parts.notices.clone(),
+        }
+    }
+
+    /// Runs until the stop token is cancelled or a task fails, then ends everything in order: first what takes work in, then
+    /// the mempool, at last the chain. Takes less than ten seconds.
+    ///
+    /// # Errors
+    /// [`NodeError`], the first that happened.
+    pub async fn run(mut self) -> Result<(), NodeError> {
+        let cancel = self.cancel.clone();
+        let mut failure = tokio::select! {
+            // A task that ends because it was told to must not be taken for one that failed.
+            biased;
+            () = cancel.cancelled() => None,
+            ended = self.tasks.next() => ended.and_then(|ended| failure_of(ended, cancel.is_cancelled())),
+        };
+        if let Some(error) = &failure {
+            tracing::error!(%error, "stopping");
+        }
+        cancel.cancel();
+        let deadline = Instant::now() + PATIENCE;
+        let shut_down = self.shut_down(&mut failure);
+        // A part that hangs, in whatever step, must not keep the process.
+        if timeout_at(deadline, shut_down).await.is_err() {
+            failure.get_or_insert(NodeError::Stuck {
+                tasks: self.tasks.running().join(", "),
+                seconds: PATIENCE.as_secs(),
+            });
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                tracing::info!("node stopped");
+                Ok(())
+            }
+        }
+    }
+
+    /// The chain answers until its users are gone, and the mempool likewise; both then end.
+    async fn shut_down(&mut self, failure: &mut Option<NodeError>) {
+        let is_user = |name: &&str| !matches!(*name, "chain" | "mempool");
+        while self.tasks.running().iter().any(is_user) {
+            self.join_next(failure).await;
+        }
+        self.parts.mempool.stop().await;
+        self.parts.chain.stop().await;
+        while !self.tasks.running().is_empty() {
+            self.join_next(failure).await;
+        }
+    }
+
+    async fn join_next(&mut self, failure: &mut Option<NodeError>) {
+        let ended = self.tasks.next().await;
+        if let Some(error) = ended.and_then(|ended| failure_of(ended, true)) {
+            tracing::error!(%error, "while stopping");
+            failure.get_or_insert(error);
+        }
+    }
+}
+
+/// The end of a task as a failure of the node. Ending in order is one too, unless it was `told` to.
+fn failure_of(ended: Ended, told: bool) -> Option<NodeError> {
+    let reason = match ended.result {
+        Err(reason) => reason,
+        Ok(()) if told => return None,
+        Ok(()) => "it ended by itself".to_owned(),
+    };
+    Some(NodeError::Task {
+        task: ended.name,
+        reason,
+    })
+}

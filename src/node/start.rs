@@ -1,0 +1,293 @@
+//! The composition root: every part of a node, started in order.
+//!
+//! Order: folder and chain (which locks it), ports, mempool, network, miner, RPC, explorer, and at last `node.json`, which
+//! tells commands that the node answers. Whatever fails, what was started before is stopped again.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Endpoints, NodeConfig};
+use super::mining;
+use super::notices::{self, NOTICES};
+use super::opening::{self, OpenError};
+use super::ports::{self, Bound, PortError, Service};
+use super::running::{Parts, Published, RunningNode};
+use super::tasks::Tasks;
+use crate::chain::{ChainHandle, ChainOptions, system_clock};
+use crate::explorer::{self, ExplorerConfig, ExplorerContext};
+use crate::mempool::{self, MempoolHandle, Policy};
+use crate::miner::{self, MinerConfig, MinerHandle};
+use crate::network::{self, NetworkConfig, NetworkError, NetworkHandle};
+use crate::rpc::{self, Cookie, NodeFile, RpcConfig, RpcContext, WalletService};
+
+/// Why a node could not start. The data is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The chain.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A port.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The password of the RPC.
+    #[error(transparent)]
+    Cookie(#[from] rpc::CookieError),
+    /// The system refused a thread, a socket or a file.
+    #[error("cannot start {what}: {source}")]
+    System {
+        /// For what.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node;
+
+impl Node {
+    /// Starts a node. Must be called inside a tokio runtime, and outside its worker threads' time-critical work: opening the
+    /// chain may take seconds after a crash.
+    ///
+    /// # Errors
+    /// [`StartError`]; everything that was started is stopped again.
+    pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
+        let started = Instant::now();
+        let folder = config.folder.network(&config.spec);
+        let (chain, writer) = {
+            let (folder, spec) = (folder.clone(), config.spec.clone());
+            let open = move || opening::open(&folder, &spec, ChainOptions::default());
+            blocking(open).await.map_err(system("the chain"))??
+        };
+        let mut starting = Starting {
+            tasks: Tasks::default(),
+            cancel: CancellationToken::new(),
+            chain: chain.clone(),
+            mempool: None,
+        };
+        starting.tasks.spawn_join("chain", move || writer.join());
+        match starting.rest(&config, started).await {
+            Ok(parts) => Ok(RunningNode::new(parts, starting.tasks, starting.cancel)),
+            Err(error) => {
+                starting.abandon().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What has been started.
+struct Starting {
+    tasks: Tasks,
+    cancel: CancellationToken,
+    chain: ChainHandle,
+    mempool: Option<MempoolHandle>,
+}
+
+impl Starting {
+    async fn rest(&mut self, config: &NodeConfig, started: Instant) -> Result<Parts, StartError> {
+        let folder = config.folder.network(&config.spec);
+        let offset = config.port_offset;
+        let rpc_port = ports::bind(Service::Rpc, config.rpc_listen, offset)?;
+        let explorer_port = ports::bind(Service::Explorer, config.explorer_listen, offset)?;
+
+        let (mempool, mempool_task) =
+            mempool::spawn(self.chain.clone(), Policy::default(), system_clock())
+                .map_err(system("the mempool"))?;
+        self.mempool = Some(mempool.clone());
+        self.tasks
+            .spawn_join("mempool", move || mempool_task.join());
+
+        let (notices, _) = broadcast::channel(NOTICES);
+        let reporter =
+            notices::report(self.chain.subscribe(), notices.clone(), self.cancel.clone());
+        self.tasks.spawn("notices", reporter);
+
+        let (p2p_address, p2p_instead_of, network) = self.network(config, &mempool)?;
+
+        let miner = self.miner(config, &mempool, &network)?;
+
+        let cookie = Arc::new(Cookie::create(folder.path())?);
+        let context = Arc::new(RpcContext {
+            chain: self.chain.clone(),
+            mempool: mempool.clone(),
+            miner: Some(miner.clone()),
+            network: Some(network.clone()),
+            wallet: WalletService::new(config.folder.wallet_file()),
+            stop: self.cancel.clone(),
+            clock: system_clock(),
+            started,
+            database: folder.database(),
+        });
+        let rpc = rpc::serve(
+            listener(rpc_port.listener, "the RPC")?,
+            context,
+            Arc::clone(&cookie),
+            RpcConfig {
+                allowed_hosts: config.allowed_hosts.clone(),
+            },
+            self.cancel.clone(),
+        );
+        self.tasks.spawn("rpc", rpc);
+
+        let explorer = explorer::serve(
+            listener(explorer_port.listener, "the explorer")?,
+            ExplorerContext {
+                chain: self.chain.clone(),
+                mempool: mempool.clone(),
+                miner: Some(miner.clone()),
+                network: Some(network.status()),
+                started,
+            },
+            ExplorerConfig {
+                allowed_hosts: config.allowed_hosts.clone(),
+                expects_peers: !config.peers.is_empty() || !config.bootnodes.is_empty(),
+            },
+            self.cancel.clone(),
+        );
+        self.tasks.spawn("explorer", explorer);
+
+        let stepped_over = [
+            (Service::P2p, p2p_instead_of),
+            (Service::Rpc, rpc_port.instead_of),
+            (Service::Explorer, explorer_port.instead_of),
+        ];
+        let endpoints = Endpoints {
+            p2p: p2p_address,
+            rpc: rpc_port.address,
+            explorer: explorer_port.address,
+            stepped_over: stepped_over
+                .into_iter()
+                .filter_map(|(service, port)| Some((service, port?)))
+                .collect(),
+        };
+        let node_file = NodeFile {
+            pid: std::process::id(),
+            rpc: Endpoints::local(endpoints.rpc),
+            explorer: Some(Endpoints::local(endpoints.explorer)),
+            p2p: vec![format!(
+                "/ip4/127.0.0.1/tcp/{}/p2p/{}",
+                endpoints.p2p.port(),
+                network.local_peer_id()
+            )],
+        };
+        node_file
+            .write(folder.path())
+            .map_err(system("node.json"))?;
+        Ok(Parts {
+            chain: self.chain.clone(),
+            mempool,
+            network,
+            miner,
+            notices,
+            endpoints,
+            _published: Published::new(folder, node_file, cookie),
+        })
+    }
+
+    /// Starts the network. libp2p binds the port itself, so the one that was found free may be taken meanwhile.
+    fn network(
+        &mut self,
+        config: &NodeConfig,
+        mempool: &MempoolHandle,
+    ) -> Result<(SocketAddr, Option<u16>, NetworkHandle), StartError> {
+        const TRIES: usize = 5;
+        let folder = config.folder.network(&config.spec);
+        for left in (0..TRIES).rev() {
+            let Bound {
+                listener,
+                address,
+                instead_of,
+            } = ports::bind(Service::P2p, config.listen, config.port_offset)?;
+            drop(listener);
+            let settings = NetworkConfig {
+                mdns: config.mdns,
+                peers: config.peers.clone(),
+                bootnodes: config.bootnodes.clone(),
+                ..NetworkConfig::new(folder.path(), vec![address])
+            };
+            let spawned = network::spawn(
+                settings,
+                self.chain.clone(),
+                mempool.clone(),
+                self.cancel.clone(),
+            );
+            match spawned {
+                Err(NetworkError::PortBusy { .. }) if left > 0 => {}
+                Err(error) => return Err(error.into()),
+                Ok((handle, task)) => {
+                    self.tasks.spawn("network", async move {
+                        match task.await {
+                            Ok(result) => result.map_err(|error| error.to_string()),
+                            Err(error) => Err(error.to_string()),
+                        }
+                    });
+                    return Ok((address, instead_of, handle));
+                }
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Starts the miner, and what ends and pauses it.
+    fn miner(
+        &mut self,
+        config: &NodeConfig,
+        mempool: &MempoolHandle,
+        network: &NetworkHandle,
+    ) -> Result<MinerHandle, StartError> {
+        let settings = MinerConfig {
+            threads: config.threads.get(),
+            payout: config.mine_to,
+            enabled: config.mine_to.is_some(),
+        };
+        let (miner, task) = miner::spawn(
+            settings,
+            self.chain.clone(),
+            mempool.clone(),
+            system_clock(),
+        )
+        .map_err(system("the miner"))?;
+        self.tasks.spawn_join("miner", move || task.join());
+        let gate = mining::gate(miner.clone(), network.status(), self.cancel.clone());
+        self.tasks.spawn("mining gate", gate);
+        Ok(miner)
+    }
+
+    /// Stops what was started.
+    async fn abandon(&mut self) {
+        self.cancel.cancel();
+        if let Some(mempool) = &self.mempool {
+            mempool.stop().await;
+        }
+        self.chain.stop().await;
+        while self.tasks.next().await.is_some() {}
+    }
+}
+
+fn listener(
+    listener: std::net::TcpListener,
+    what: &'static str,
+) -> Result<TcpListener, StartError> {
+    TcpListener::from_std(listener).map_err(system(what))
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)
+}

@@ -1,0 +1,160 @@
+//! What a method answers when it cannot do what was asked: Bitcoin Core's codes (`rpc/protocol.h`) and a sentence.
+
+use serde_json::{Value, json};
+
+use crate::chain::SubmitError;
+use crate::keys::AddressError;
+use crate::wallet::{LedgerError, PaymentError, WalletError};
+
+/// Error codes, with Core's names in lower case.
+pub mod code {
+    /// The body is not JSON.
+    pub const PARSE_ERROR: i32 = -32700;
+    /// Not a JSON-RPC request.
+    pub const INVALID_REQUEST: i32 = -32600;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i32 = -32601;
+    /// The parameters have no form that any method takes.
+    pub const INVALID_PARAMS: i32 = -32602;
+    /// Our own fault.
+    pub const INTERNAL_ERROR: i32 = -32603;
+    /// Wrong number of parameters (the message is the help), and whatever has no code of its own.
+    pub const MISC_ERROR: i32 = -1;
+    /// A parameter of the wrong type, or an amount that is none.
+    pub const TYPE_ERROR: i32 = -3;
+    /// The wallet cannot do it.
+    pub const WALLET_ERROR: i32 = -4;
+    /// No such address, transaction or block.
+    pub const INVALID_ADDRESS_OR_KEY: i32 = -5;
+    /// Not enough coins.
+    pub const WALLET_INSUFFICIENT_FUNDS: i32 = -6;
+    /// A parameter out of range.
+    pub const INVALID_PARAMETER: i32 = -8;
+    /// The wallet must be unlocked first.
+    pub const WALLET_UNLOCK_NEEDED: i32 = -13;
+    /// The passphrase is wrong.
+    pub const WALLET_PASSPHRASE_INCORRECT: i32 = -14;
+    /// The wallet has no passphrase.
+    pub const WALLET_WRONG_ENC_STATE: i32 = -15;
+    /// There is no wallet.
+    pub const WALLET_NOT_FOUND: i32 = -18;
+    /// The database failed.
+    pub const DATABASE_ERROR: i32 = -20;
+    /// Bytes that do not decode.
+    pub const DESERIALIZATION_ERROR: i32 = -22;
+    /// The node to remove is unknown.
+    pub const CLIENT_NODE_NOT_ADDED: i32 = -24;
+    /// A transaction or block that cannot be judged, such as one with unknown inputs.
+    pub const VERIFY_ERROR: i32 = -25;
+    /// A transaction or block that breaks a rule.
+    pub const VERIFY_REJECTED: i32 = -26;
+    /// The transaction is in a block already.
+    pub const VERIFY_ALREADY_IN_UTXO_SET: i32 = -27;
+    /// The node runs without a network.
+    pub const CLIENT_P2P_DISABLED: i32 = -31;
+}
+
+/// The error of a method call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (code {code})")]
+pub struct RpcError {
+    /// One of [`code`].
+    pub code: i32,
+    /// For a person: what is wrong and what would be right.
+    pub message: String,
+}
+
+impl RpcError {
+    /// An error of this code.
+    pub fn new(code: i32, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// Out of range, of the wrong length and the like.
+    pub fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_PARAMETER, message)
+    }
+
+    /// Something named does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_ADDRESS_OR_KEY, message)
+    }
+
+    /// Our own fault: the database or a bug.
+    pub fn internal(message: impl std::fmt::Display) -> Self {
+        Self::new(code::INTERNAL_ERROR, format!("internal error: {message}"))
+    }
+
+    /// The JSON form.
+    pub(super) fn to_json(&self) -> Value {
+        json!({ "code": self.code, "message": self.message })
+    }
+}
+
+impl From<AddressError> for RpcError {
+    fn from(error: AddressError) -> Self {
+        Self::new(
+            code::INVALID_ADDRESS_OR_KEY,
+            format!("Invalid address: {error}"),
+        )
+    }
+}
+
+impl From<SubmitError> for RpcError {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        let code = match error {
+            SubmitError::Invalid(_)
+            | SubmitError::Mutated(_)
+            | SubmitError::Future { .. }
+            | SubmitError::KnownInvalid(_)
+            | SubmitError::InvalidParent(_)
+            | SubmitError::UnknownParent(_) => code::VERIFY_ERROR,
+            SubmitError::UnknownBlock(_) => return Self::not_found("Block not found"),
+            SubmitError::Stopped => code::MISC_ERROR,
+            SubmitError::Storage(_) => code::DATABASE_ERROR,
+        };
+        Self::new(code, message)
+    }
+}
+
+impl From<WalletError> for RpcError {
+    fn from(error: WalletError) -> Self {
+        let code = match &error {
+            WalletError::NotFound { .. } => code::WALLET_NOT_FOUND,
+            WalletError::WrongPassphrase => code::WALLET_PASSPHRASE_INCORRECT,
+            WalletError::Locked | WalletError::LockedForNewNetwork { .. } => {
+                code::WALLET_UNLOCK_NEEDED
+            }
+            WalletError::NotEncrypted => code::WALLET_WRONG_ENC_STATE,
+            WalletError::EmptyPassphrase => code::INVALID_PARAMETER,
+            _ => code::WALLET_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<PaymentError> for RpcError {
+    fn from(error: PaymentError) -> Self {
+        let code = match error {
+            PaymentError::Wallet(error) => return error.into(),
+            PaymentError::NotEnoughFunds { .. } => code::WALLET_INSUFFICIENT_FUNDS,
+            PaymentError::AmountZero { .. } => code::TYPE_ERROR,
+            PaymentError::SumOverflow
+            | PaymentError::FeeRateTooHigh { .. }
+            | PaymentError::NoRecipients => code::INVALID_PARAMETER,
+            PaymentError::NotOurs(_) => code::INVALID_ADDRESS_OR_KEY,
+            _ => code::WALLET_ERROR,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<LedgerError> for RpcError {
+    fn from(error: LedgerError) -> Self {
+        Self::new(code::DATABASE_ERROR, error.to_string())
+    }
+}

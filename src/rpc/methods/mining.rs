@@ -1,0 +1,183 @@
+//! New blocks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::chain::{BlockAccepted, SubmitError};
+use crate::consensus::required_bits;
+use crate::miner::{GenerateError, generate_blocking};
+use crate::primitives::{Block, Decode};
+use crate::rpc::describe::{self, difficulty};
+use crate::rpc::error::{RpcError, code};
+use crate::rpc::method::{Answer, Call, Kind, Method, optional, required};
+
+/// Blocks that the estimate of the network's hash rate looks back over (Bitcoin Core, `getnetworkhashps`).
+const HASH_RATE_BLOCKS: u32 = 120;
+
+pub(super) static METHODS: &[Method] = &[
+    Method {
+        name: "generatetoaddress",
+        params: &[
+            required("nblocks", Kind::Integer, "How many blocks"),
+            required("address", Kind::Text, "The address that gets the rewards"),
+            optional(
+                "maxtries",
+                Kind::Ignored,
+                "Not used: the search goes on until a block is found or the client is gone",
+            ),
+        ],
+        about: "Finds blocks at once, on one thread, and pays the rewards to an address.",
+        result: "[\"hex\", ...] (array) the block hashes",
+        run: generatetoaddress,
+    },
+    Method {
+        name: "getmininginfo",
+        params: &[],
+        about: "What the next block needs, and the estimated hash rate of the network.",
+        result: "{...} (object)",
+        run: getmininginfo,
+    },
+    Method {
+        name: "getminingstatus",
+        params: &[],
+        about: "Quarry: what this node's miner does.",
+        result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"address\": \"str\"} (object)",
+        run: getminingstatus,
+    },
+    Method {
+        name: "submitblock",
+        params: &[
+            required("hexdata", Kind::Text, "The block, hex-encoded"),
+            optional("dummy", Kind::Ignored, "Not used"),
+        ],
+        about: "Gives a block to the chain.",
+        result: "null if it was taken, else \"str\" (string), the reason (BIP22): \"duplicate\", \"inconclusive\", \"high-hash\", ...",
+        run: submitblock,
+    },
+];
+
+fn generatetoaddress(call: &Call<'_>) -> Answer {
+    let count: u32 = call.args.required_integer("nblocks")?;
+    let payout = call
+        .args
+        .required_address("address", call.context.spec().address_version)?;
+    let context = call.context;
+    let flag = Arc::new(AtomicBool::new(false));
+    let watcher = {
+        let (flag, cancelled) = (Arc::clone(&flag), call.cancelled.clone());
+        call.runtime.spawn(async move {
+            cancelled.cancelled().await;
+            flag.store(true, Ordering::Relaxed);
+        })
+    };
+    let found = generate_blocking(
+        &context.chain,
+        Some(&context.mempool),
+        payout,
+        count,
+        &context.clock,
+        &flag,
+    );
+    watcher.abort();
+    match found {
+        Ok(hashes) => Ok(json!(hashes)),
+        Err(GenerateError::Submit(error)) => Err(error.into()),
+        Err(error) => Err(RpcError::new(code::MISC_ERROR, error.to_string())),
+    }
+}
+
+fn getmininginfo(call: &Call<'_>) -> Answer {
+    let reader = call.context.reader();
+    let tip = reader.tip();
+    let parent = reader.parent_context();
+    let now = u32::try_from((call.context.clock)())
+        .unwrap_or(u32::MAX)
+        .max(parent.median_time_past.saturating_add(1));
+    let next = required_bits(reader.spec(), &parent, now).bits;
+    let waiting = call
+        .context
+        .mempool
+        .info_blocking()
+        .map_or(0, |info| info.count);
+    Ok(json!({
+        "blocks": tip.height,
+        "bits": tip.header.bits.to_string(),
+        "difficulty": difficulty(tip.header.bits),
+        "target": describe::target(tip.header.bits),
+        "networkhashps": network_hash_rate(call),
+        "pooledtx": waiting,
+        "chain": reader.spec().name,
+        "next": {
+            "height": tip.height.saturating_add(1),
+            "bits": next.to_string(),
+            "difficulty": difficulty(next),
+            "target": describe::target(next),
+        },
+        "warnings": [],
+    }))
+}
+
+/// Work of the latest blocks divided by the time between the earliest and latest of them.
+fn network_hash_rate(call: &Call<'_>) -> f64 {
+    let reader = call.context.reader();
+    let tip = reader.tip();
+    let span = HASH_RATE_BLOCKS.min(tip.height);
+    let first = reader
+        .hash_at(tip.height.saturating_sub(span))
+        .and_then(|hash| reader.header_info(&hash));
+    let Some(first) = first else {
+        return 0.0;
+    };
+    let mut earliest = first.header.time;
+    let mut latest = first.header.time;
+    for height in tip.height.saturating_sub(span)..=tip.height {
+        if let Some(info) = reader
+            .hash_at(height)
+            .and_then(|hash| reader.header_info(&hash))
+        {
+            earliest = earliest.min(info.header.time);
+            latest = latest.max(info.header.time);
+        }
+    }
+    let work = tip.chainwork.saturating_sub(first.chainwork).to_f64();
+    match latest.saturating_sub(earliest) {
+        0 => 0.0,
+        seconds => work / f64::from(seconds),
+    }
+}
+
+fn getminingstatus(call: &Call<'_>) -> Answer {
+    let Some(miner) = &call.context.miner else {
+        return Ok(
+            json!({ "running": false, "threads": 0, "hashrate": 0, "blocks_found": 0, "address": null }),
+        );
+    };
+    let status = miner.status();
+    Ok(json!({
+        "running": status.running,
+        "threads": status.threads,
+        "hashrate": status.hash_rate,
+        "blocks_found": status.blocks_found,
+        "address": status.payout.map(|payout| call.context.address(payout)),
+    }))
+}
+
+/// Bitcoin Core, `submitblock` and `BIP22ValidationResult`.
+fn submitblock(call: &Call<'_>) -> Answer {
+    let bytes = call.args.required_hex("hexdata", "Block decode failed")?;
+    let block = Block::from_bytes(&bytes).map_err(|error| {
+        RpcError::new(
+            code::DESERIALIZATION_ERROR,
+            format!("Block decode failed ({error})"),
+        )
+    })?;
+    match call.context.chain.submit_block_blocking(block) {
+        Ok(BlockAccepted::NewTip { .. }) => Ok(Value::Null),
+        Ok(BlockAccepted::SideBranch { .. }) => Ok(json!("inconclusive")),
+        Ok(BlockAccepted::AlreadyKnown) => Ok(json!("duplicate")),
+        Err(error @ (SubmitError::Stopped | SubmitError::Storage(_))) => Err(error.into()),
+        Err(error) => Ok(json!(error.reject_reason())),
+    }
+}

@@ -1,0 +1,214 @@
+//! JSON-RPC 1.0 and 2.0 over one HTTP body: requests, batches, notifications, and the HTTP status of the answer.
+//!
+//! As in Bitcoin Core, a request without `"jsonrpc": "2.0"` is of version 1: its errors have an HTTP status of their own,
+//! and its answers always have both `result` and `error`. One rule is the specification's and not Core's: an empty batch
+//! is an invalid request.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Arguments;
+use super::context::RpcContext;
+use super::error::{RpcError, code};
+use super::method::{Answer, Call};
+use super::methods;
+
+/// Most requests in a batch. They run one after the other on one thread, so a larger batch would only hold its place longer.
+pub(super) const MAX_BATCH: usize = 1000;
+
+/// What goes back over HTTP; no body for notifications.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// One request, understood.
+struct Request {
+    version: Version,
+    /// `None`: a notification, which gets no answer.
+    id: Option<Value>,
+    /// The method and its parameters, or why there is none.
+    call: Result<(String, Value), RpcError>,
+}
+
+/// Answers a body. Blocks: runs on a thread of its own.
+pub(super) fn answer(
+    context: &Arc<RpcContext>,
+    body: &[u8],
+    cancelled: &CancellationToken,
+    runtime: &Handle,
+) -> Reply {
+    let run = |request: Request| execute(context, request, cancelled, runtime);
+    match serde_json::from_slice(body) {
+        Err(error) => parse_error(&error),
+        Ok(Value::Array(requests)) => batch(requests, run),
+        Ok(request) => single(request, run),
+    }
+}
+
+fn parse_error(error: &serde_json::Error) -> Reply {
+    let error = RpcError::new(code::PARSE_ERROR, format!("Parse error: {error}"));
+    reply(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        &version_one(Value::Null, Err(error)),
+    )
+}
+
+fn single(request: Value, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
+    let (version, id, result) = run(understand(request));
+    let status = match (version, &result) {
+        (Version::One, Err(error)) => version_one_status(error),
+        (Version::One, Ok(_)) | (Version::Two, _) => StatusCode::OK,
+    };
+    match respond(version, id, result) {
+        Some(response) => reply(status, &response),
+        None => nothing(),
+    }
+}
+
+fn batch(requests: Vec<Value>, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
+    let count = requests.len();
+    if count == 0 || count > MAX_BATCH {
+        let message = match count {
+            0 => "The batch is empty".to_owned(),
+            _ => format!("The batch has {count} requests, at most {MAX_BATCH} are answered"),
+        };
+        let error = RpcError::new(code::INVALID_REQUEST, message);
+        return reply(
+            StatusCode::BAD_REQUEST,
+            &version_one(Value::Null, Err(error)),
+        );
+    }
+    let answers: Vec<Value> = requests
+        .into_iter()
+        .filter_map(|request| {
+            let (version, id, result) = run(understand(request));
+            respond(version, id, result)
+        })
+        .collect();
+    if answers.is_empty() {
+        return nothing();
+    }
+    reply(StatusCode::OK, &Value::Array(answers))
+}
+
+fn understand(request: Value) -> Request {
+    let invalid = |version, id, message: &str| Request {
+        version,
+        id,
+        call: Err(RpcError::new(code::INVALID_REQUEST, message)),
+    };
+    let Value::Object(mut fields) = request else {
+        return invalid(Version::One, Some(Value::Null), "Invalid Request object");
+    };
+    let version = match fields.get("jsonrpc") {
+        None | Some(Value::Null) => Version::One,
+        Some(Value::String(text)) if text == "2.0" => Version::Two,
+        Some(Value::String(text)) if text == "1.0" || text == "1.1" => Version::One,
+        Some(_) => {
+            return invalid(
+                Version::One,
+                Some(id_of(&mut fields)),
+                "JSON-RPC version not supported",
+            );
+        }
+    };
+    let is_notification = version == Version::Two && !fields.contains_key("id");
+    let id = (!is_notification).then(|| id_of(&mut fields));
+    let method = match fields.remove("method") {
+        None | Some(Value::Null) => return invalid(version, id, "Missing method"),
+        Some(Value::String(method)) => method,
+        Some(_) => return invalid(version, id, "Method must be a string"),
+    };
+    let params = fields.remove("params").unwrap_or_default();
+    Request {
+        version,
+        id,
+        call: Ok((method, params)),
+    }
+}
+
+fn id_of(fields: &mut Map<String, Value>) -> Value {
+    fields.remove("id").unwrap_or_default()
+}
+
+fn execute(
+    context: &Arc<RpcContext>,
+    request: Request,
+    cancelled: &CancellationToken,
+    runtime: &Handle,
+) -> (Version, Option<Value>, Answer) {
+    let Request { version, id, call } = request;
+    let result = call.and_then(|(method, params)| {
+        let method = methods::find(&method).ok_or_else(|| {
+            let name: String = method.chars().take(80).collect();
+            RpcError::new(
+                code::METHOD_NOT_FOUND,
+                format!("Method not found: '{name}'; `help` lists the methods"),
+            )
+        })?;
+        let args = Arguments::bind(method, params)?;
+        (method.run)(&Call {
+            context,
+            args: &args,
+            cancelled,
+            runtime,
+        })
+    });
+    (version, id, result)
+}
+
+fn respond(version: Version, id: Option<Value>, result: Answer) -> Option<Value> {
+    let id = id?;
+    Some(match version {
+        Version::One => version_one(id, result),
+        Version::Two => match result {
+            Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": id }),
+            Err(error) => json!({ "jsonrpc": "2.0", "error": error.to_json(), "id": id }),
+        },
+    })
+}
+
+fn version_one(id: Value, result: Answer) -> Value {
+    let (result, error) = match result {
+        Ok(result) => (result, Value::Null),
+        Err(error) => (Value::Null, error.to_json()),
+    };
+    json!({ "result": result, "error": error, "id": id })
+}
+
+/// Bitcoin Core, `JSONErrorReply`.
+fn version_one_status(error: &RpcError) -> StatusCode {
+    match error.code {
+        code::INVALID_REQUEST => StatusCode::BAD_REQUEST,
+        code::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn nothing() -> Reply {
+    Reply {
+        status: StatusCode::NO_CONTENT,
+        body: None,
+    }
+}
+
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    let mut text = body.to_string();
+    text.push('\n');
+    Reply {
+        status,
+        body: Some(text),
+    }
+}

@@ -1,0 +1,210 @@
+//! The HTTP side: who may ask, how large, how long. What is asked is judged in [`protocol`](super::protocol).
+//!
+//! The checks run from cheap to dear, and nothing of a body is read before the cookie is right: `Host` and `Origin` (403),
+//! method (405), cookie (401, after a delay), content type (415), length (413), a free place (503).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{self, HostPolicy, Limits};
+
+use super::context::RpcContext;
+use super::cookie::Cookie;
+use super::protocol::{self, Reply};
+
+/// Longest request body in bytes: a block of the largest size that a chain spec allows, in hexadecimal, fits.
+pub const MAX_BODY: usize = 10 << 20;
+/// Connections at a time.
+const MAX_CONNECTIONS: usize = 128;
+/// Requests at a time; with [`MAX_BODY`] this bounds the memory that authenticated clients can take.
+const MAX_RUNNING: usize = 16;
+/// How long a request waits for its place (Bitcoin Core answers 503 when its work queue is full).
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before a 401, which makes guessing slow (Bitcoin Core, `httprpc.cpp`).
+const AUTH_DELAY: Duration = Duration::from_millis(250);
+
+/// How the server is run.
+#[derive(Debug, Default)]
+pub struct RpcConfig {
+    /// Host names, besides `localhost` and addresses, under which it answers.
+    pub allowed_hosts: Vec<String>,
+}
+
+struct Server {
+    context: Arc<RpcContext>,
+    cookie: Arc<Cookie>,
+    hosts: HostPolicy,
+    places: Semaphore,
+    cancel: CancellationToken,
+}
+
+/// Serves JSON-RPC on `listener` until `cancel`. Whoever calls it joins the task and removes the cookie.
+pub fn serve(
+    listener: TcpListener,
+    context: Arc<RpcContext>,
+    cookie: Arc<Cookie>,
+    config: RpcConfig,
+    cancel: CancellationToken,
+) -> JoinHandle<()> {
+    let server = Arc::new(Server {
+        context,
+        cookie,
+        hosts: HostPolicy::new(config.allowed_hosts),
+        places: Semaphore::new(MAX_RUNNING),
+        cancel: cancel.clone(),
+    });
+    let app = Router::new().fallback(handle).with_state(server);
+    let limits = Limits {
+        connections: MAX_CONNECTIONS,
+    };
+    http::serve("rpc", listener, app, limits, cancel)
+}
+
+async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    if let Err(refusal) = server.hosts.check(&head.headers) {
+        return plain(StatusCode::FORBIDDEN, &refusal.to_string());
+    }
+    if head.uri.path() != "/" {
+        return plain(StatusCode::NOT_FOUND, "JSON-RPC is served at /");
+    }
+    if head.method != Method::POST {
+        let answer = plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "JSON-RPC takes POST requests only",
+        );
+        return ([(ALLOW, "POST")], answer).into_response();
+    }
+    if !is_admitted(&server.cookie, &head.headers) {
+        sleep(AUTH_DELAY).await;
+        let answer = plain(
+            StatusCode::UNAUTHORIZED,
+            "the user and password are those of the .cookie file in the network's folder",
+        );
+        return ([(WWW_AUTHENTICATE, r#"Basic realm="jsonrpc""#)], answer).into_response();
+    }
+    if !is_json(&head.headers) {
+        return plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the Content-Type must be application/json",
+        );
+    }
+    if announced_length(&head.headers).is_some_and(|length| length > MAX_BODY) {
+        return too_large();
+    }
+    let Ok(Ok(_place)) = timeout(QUEUE_TIMEOUT, server.places.acquire()).await else {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many requests are waiting",
+        );
+    };
+    let body = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
+        Err(_) => {
+            return plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request body took too long",
+            );
+        }
+        Ok(Err(error)) if is_too_long(&error) => return too_large(),
+        Ok(Err(_)) => {
+            return plain(
+                StatusCode::BAD_REQUEST,
+                "the request body is incomplete or malformed",
+            );
+        }
+        Ok(Ok(body)) => body,
+    };
+    run(&server, body).await
+}
+
+/// Runs the request where it may block. When the client goes away this future is dropped, which tells long work to end.
+async fn run(server: &Server, body: axum::body::Bytes) -> Response {
+    let cancelled = server.cancel.child_token();
+    let _ends_work = cancelled.clone().drop_guard();
+    let context = Arc::clone(&server.context);
+    let runtime = Handle::current();
+    match spawn_blocking(move || protocol::answer(&context, &body, &cancelled, &runtime)).await {
+        Ok(reply) => into_response(reply),
+        Err(error) => {
+            tracing::error!(%error, "an RPC method failed");
+            plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error; the node's log has the details",
+            )
+        }
+    }
+}
+
+fn into_response(reply: Reply) -> Response {
+    match reply.body {
+        Some(body) => (reply.status, [(CONTENT_TYPE, "application/json")], body).into_response(),
+        None => reply.status.into_response(),
+    }
+}
+
+fn is_admitted(cookie: &Cookie, headers: &HeaderMap) -> bool {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (Some(header), None) => cookie.admits(header.as_bytes()),
+        (None | Some(_), _) => false,
+    }
+}
+
+/// A page of another site can send forms and plain text without asking the browser; JSON it cannot.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = value
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    [
+        "application/json",
+        "application/json-rpc",
+        "application/jsonrequest",
+    ]
+    .iter()
+    .any(|json| kind.trim().eq_ignore_ascii_case(json))
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// `to_bytes` gives one opaque error; the cause says whether the limit was met.
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().contains("length limit exceeded") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn too_large() -> Response {
+    plain(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        &format!("the request body is larger than {MAX_BODY} bytes"),
+    )
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    (status, Body::from(format!("{text}\n"))).into_response()
+}

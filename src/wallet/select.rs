@@ -1,0 +1,399 @@
+//! Which coins pay: a pure, deterministic choice.
+//!
+//! Sizes are those of a transaction in this chain's format with the largest possible signatures, so the fee paid is
+//! never below the rate asked for, and at most one unit per byte and input above it.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use crate::primitives::{Amount, Coin, OutPoint, compact_size_len};
+
+use super::payment::PaymentError;
+
+/// Smallest change that is made. A smaller rest goes to the fee: Bitcoin Core's dust limit for P2PKH, the cost of
+/// making and spending the output at 3 units a byte (`GetDustThreshold`, src/policy/policy.cpp).
+pub const DUST_LIMIT: u64 = 546;
+/// Largest transaction that is built, in bytes: Bitcoin Core relays none above it (`MAX_STANDARD_TX_WEIGHT` / 4).
+pub const MAX_TX_BYTES: u64 = 100_000;
+
+/// Version and lock time.
+const FIXED_BYTES: u64 = 4 + 4;
+/// Outpoint 36, script length 1, push and signature 1 + 72, push and key 1 + 33, sequence 4. A low-S signature in DER
+/// has at most 71 bytes, and one more names the hash type.
+const INPUT_BYTES: u64 = 36 + 1 + 73 + 34 + 4;
+/// Value 8, script length 1, script 25.
+const OUTPUT_BYTES: u64 = 8 + 1 + 25;
+
+/// A coin that the wallet may spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WalletCoin {
+    /// Where it is.
+    pub outpoint: OutPoint,
+    /// What it is.
+    pub coin: Coin,
+    /// Blocks on top of it and its own; 0 for a coin of a transaction that waits in the mempool.
+    pub confirmations: u32,
+}
+
+/// What shall be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Sum of all recipients' amounts.
+    pub amount: Amount,
+    /// Number of recipients.
+    pub outputs: u64,
+    /// Base units per byte.
+    pub fee_rate: u64,
+}
+
+/// The coins that pay a target. The sum of their values is amount + fee + change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// At least one.
+    pub coins: Vec<WalletCoin>,
+    /// What is left to the miner.
+    pub fee: Amount,
+    /// What comes back; never below [`DUST_LIMIT`].
+    pub change: Option<Amount>,
+}
+
+/// Chooses coins for `target`: the smallest single coin that covers it (so one that fits exactly, if there is one), else
+/// the largest coins until they cover it. The order of `coins` does not matter.
+///
+/// # Errors
+/// [`PaymentError::NotEnoughFunds`], [`PaymentError::TooLarge`], [`PaymentError::FeeRateTooHigh`],
+/// [`PaymentError::SumOverflow`], [`PaymentError::DuplicateCoin`].
+pub fn select_coins(coins: &[WalletCoin], target: &Target) -> Result<Selection, PaymentError> {
+    let sorted = largest_first(coins)?;
+    let single = needed(target, 1)?;
+    if let Some(one) = sorted.iter().rev().find(|coin| coin.coin.value >= single) {
+        return finish(vec![*one], one.coin.value, target);
+    }
+    // A search for several coins that need no change (branch and bound, as Bitcoin Core does it) goes here.
+    select_largest(&sorted, target)
+}
+
+/// Total order: value falling, age falling, then the outpoint, so that every input order gives one choice.
+fn largest_first(coins: &[WalletCoin]) -> Result<Vec<WalletCoin>, PaymentError> {
+    let mut seen = HashSet::with_capacity(coins.len());
+    if let Some(twice) = coins.iter().find(|coin| !seen.insert(coin.outpoint)) {
+        return Err(PaymentError::DuplicateCoin(twice.outpoint));
+    }
+    let mut sorted = coins.to_vec();
+    sorted.sort_by_key(|c| (Reverse(c.coin.value), Reverse(c.confirmations), c.outpoint));
+    Ok(sorted)
+}
+
+/// Fewest coins: no other choice gives a smaller transaction.
+fn select_largest(sorted: &[WalletCoin], target: &Target) -> Result<Selection, PaymentError> {
+    let available = Amount::checked_sum(sorted.iter().map(|coin| coin.coin.value))
+        .ok_or(PaymentError::SumOverflow)?;
+    if available < target.amount {
+        return Err(PaymentError::NotEnoughFunds {
+            available,
+            needed: needed(target, 1)?,
+        });
+    }
+    let input_cost = fee_for(INPUT_BYTES, target.fee_rate)?;
+    let mut chosen = Vec::new();
+    let mut total = Amount::ZERO;
+    // A coin that costs more than it brings never helps, nor do the smaller ones after it.
+    for coin in sorted
+        .iter()
+        .take_while(|coin| coin.coin.value > input_cost)
+    {
+        chosen.push(*coin);
+        total = total
+            .checked_add(coin.coin.value)
+            .ok_or(PaymentError::SumOverflow)?;
+        if total >= needed(target, count(&chosen))? {
+            return finish(chosen, total, target);
+        }
+    }
+    let needed = needed(target, count(&chosen).max(1))?;
+    Err(PaymentError::NotEnoughFunds { available, needed })
+}
+
+/// Splits what is left over between change and fee. `total` covers the target without change.
+fn finish(
+    coins: Vec<WalletCoin>,
+    total: Amount,
+    target: &Target,
+) -> Result<Selection, PaymentError> {
+    let inputs = count(&coins);
+    let rest = total
+        .checked_sub(target.amount)
+        .ok_or(PaymentError::SumOverflow)?;
+    let fee_with_change = fee_for(tx_bytes(inputs, target.outputs + 1)?, target.fee_rate)?;
+    let change = rest
+        .checked_sub(fee_with_change)
+        .filter(|change| change.units() >= DUST_LIMIT);
+    let fee = if change.is_some() {
+        fee_with_change
+    } else {
+        rest
+    };
+    Ok(Selection { coins, fee, change })
+}
+
+/// Amount and fee of a transaction of so many inputs without change.
+fn needed(target: &Target, inputs: u64) -> Result<Amount, PaymentError> {
+    let fee = fee_for(tx_bytes(inputs, target.outputs)?, target.fee_rate)?;
+    target
+        .amount
+        .checked_add(fee)
+        .ok_or(PaymentError::SumOverflow)
+}
+
+fn fee_for(bytes: u64, rate: u64) -> Result<Amount, PaymentError> {
+    let units = bytes
+        .checked_mul(rate)
+        .ok_or(PaymentError::FeeRateTooHigh { rate })?;
+    Amount::from_units(units).map_err(|_| PaymentError::FeeRateTooHigh { rate })
+}
+
+/// Greatest size in bytes of a transaction of so many inputs and outputs.
+fn tx_bytes(inputs: u64, outputs: u64) -> Result<u64, PaymentError> {
+    let bytes = || {
+        let inputs_bytes = inputs
+            .checked_mul(INPUT_BYTES)?
+            .checked_add(count_bytes(inputs))?;
+        let outputs_bytes = outputs
+            .checked_mul(OUTPUT_BYTES)?
+            .checked_add(count_bytes(outputs))?;
+        inputs_bytes
+            .checked_add(outputs_bytes)?
+            .checked_add(FIXED_BYTES)
+    };
+    let bytes = bytes().unwrap_or(u64::MAX);
+    if bytes > MAX_TX_BYTES {
+        return Err(PaymentError::TooLarge {
+            bytes,
+            inputs,
+            outputs,
+        });
+    }
+    Ok(bytes)
+}
+
+/// Length of the number that stands before a list.
+fn count_bytes(number: u64) -> u64 {
+    let bytes = usize::try_from(number).map_or(9, compact_size_len);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn count(coins: &[WalletCoin]) -> u64 {
+    u64::try_from(coins.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::{COIN, PubkeyHash, Txid};
+    use proptest::prelude::*;
+
+    fn coin(tag: u8, units: u64) -> WalletCoin {
+        WalletCoin {
+            outpoint: OutPoint {
+                txid: Txid::from_bytes([tag; 32]),
+                vout: 0,
+            },
+            coin: Coin {
+                value: Amount::from_units(units).expect("amount"),
+                pubkey_hash: PubkeyHash::from_bytes([tag; 20]),
+                height: 1,
+                is_coinbase: false,
+            },
+            confirmations: 1,
+        }
+    }
+
+    fn target(units: u64, fee_rate: u64) -> Target {
+        Target {
+            amount: Amount::from_units(units).expect("amount"),
+            outputs: 1,
+            fee_rate,
+        }
+    }
+
+    fn values(selection: &Selection) -> Vec<u64> {
+        selection
+            .coins
+            .iter()
+            .map(|c| c.coin.value.units())
+            .collect()
+    }
+
+    #[test]
+    fn an_exact_coin_wins_then_the_smallest_that_covers_then_the_largest_ones() {
+        let coins = [
+            coin(1, 10 * COIN),
+            coin(2, 50 * COIN),
+            coin(3, 20 * COIN),
+            coin(4, 30 * COIN),
+        ];
+        let pick = |units| select_coins(&coins, &target(units, 0)).expect("enough");
+        assert_eq!(values(&pick(20 * COIN)), [20 * COIN]);
+        assert_eq!(pick(20 * COIN).change, None);
+        assert_eq!(values(&pick(21 * COIN)), [30 * COIN]);
+        assert_eq!(pick(21 * COIN).change, Amount::from_units(9 * COIN).ok());
+        assert_eq!(values(&pick(60 * COIN)), [50 * COIN, 30 * COIN]);
+        assert_eq!(
+            values(&pick(110 * COIN)),
+            [50 * COIN, 30 * COIN, 20 * COIN, 10 * COIN]
+        );
+    }
+
+    /// The walk-through: 50 of 50 can be sent at rate 0, 51 cannot.
+    #[test]
+    fn all_can_be_sent_and_no_more() {
+        let coins = [coin(1, 50 * COIN)];
+        let all = select_coins(&coins, &target(50 * COIN, 0)).expect("enough");
+        assert_eq!((all.fee, all.change), (Amount::ZERO, None));
+        let error = select_coins(&coins, &target(51 * COIN, 0)).expect_err("too much");
+        let (available, needed) = (
+            coins[0].coin.value,
+            Amount::from_units(51 * COIN).expect("amount"),
+        );
+        assert_eq!(
+            error.to_string(),
+            PaymentError::NotEnoughFunds { available, needed }.to_string()
+        );
+        assert!(matches!(
+            select_coins(&[], &target(1, 0)),
+            Err(PaymentError::NotEnoughFunds { .. })
+        ));
+    }
+
+    #[test]
+    fn change_at_the_dust_limit_is_made_and_below_it_is_not() {
+        let with_rest =
+            |rest| select_coins(&[coin(1, COIN + rest)], &target(COIN, 0)).expect("enough");
+        assert_eq!(
+            with_rest(DUST_LIMIT).change,
+            Amount::from_units(DUST_LIMIT).ok()
+        );
+        assert_eq!(with_rest(DUST_LIMIT - 1).change, None);
+        assert_eq!(with_rest(DUST_LIMIT - 1).fee.units(), DUST_LIMIT - 1);
+    }
+
+    #[test]
+    fn absurd_input_is_named() {
+        let coins = [coin(1, 50 * COIN)];
+        let refused = |target| select_coins(&coins, &target).expect_err("refused");
+        assert!(matches!(
+            refused(target(1, u64::MAX)),
+            PaymentError::FeeRateTooHigh { .. }
+        ));
+        assert!(matches!(
+            refused(target(Amount::MAX.units(), 1)),
+            PaymentError::SumOverflow
+        ));
+        let many = Target {
+            outputs: u64::MAX - 1,
+            ..target(1, 0)
+        };
+        assert!(matches!(refused(many), PaymentError::TooLarge { .. }));
+        let twice = select_coins(&[coins[0], coins[0]], &target(1, 0));
+        assert!(
+            matches!(twice, Err(PaymentError::DuplicateCoin(point)) if point == coins[0].outpoint)
+        );
+    }
+
+    #[test]
+    fn more_inputs_than_fit_a_transaction_are_refused() {
+        let coins: Vec<_> = (0..800_u32)
+            .map(|vout| {
+                let mut coin = coin(1, COIN);
+                coin.outpoint.vout = vout;
+                coin
+            })
+            .collect();
+        assert!(select_coins(&coins, &target(600 * COIN, 1)).is_ok());
+        let error = select_coins(&coins, &target(790 * COIN, 1)).expect_err("refused");
+        assert!(matches!(error, PaymentError::TooLarge { .. }), "{error}");
+        let error = select_coins(&coins, &target(801 * COIN, 1)).expect_err("refused");
+        assert!(
+            matches!(error, PaymentError::NotEnoughFunds { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn coins_that_cost_more_than_they_bring_stay() {
+        let coins = [coin(1, 100_000), coin(2, 1_000), coin(3, 90_000)];
+        let chosen = select_coins(&coins, &target(150_000, 10)).expect("enough");
+        assert_eq!(values(&chosen), [100_000, 90_000]);
+        let error = select_coins(&coins, &target(187_000, 10)).expect_err("too much");
+        assert!(matches!(error, PaymentError::NotEnoughFunds { .. }));
+    }
+
+    fn coins_strategy() -> impl Strategy<Value = Vec<WalletCoin>> {
+        let value = prop_oneof![1..2_000_u64, 1..COIN, 1..50 * COIN];
+        proptest::collection::vec((value, 0..5_u32), 0..30).prop_map(|values| {
+            let tags = 0_u8..;
+            tags.zip(values)
+                .map(|(tag, (units, confirmations))| WalletCoin {
+                    confirmations,
+                    ..coin(tag, units)
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        /// The laws of every choice: the sums agree, the fee pays for the size, change is no dust, no coin is used
+        /// twice or invented, no chosen coin could be left out, and the order of the input does not matter.
+        #[test]
+        fn laws(
+            coins in coins_strategy(), amount in 1..100 * COIN, fee_rate in 0..200_u64,
+            outputs in 1..5_u64, rotate in 0..30_usize,
+        ) {
+            let target = Target { outputs, ..target(amount, fee_rate) };
+            let result = select_coins(&coins, &target);
+
+            let mut other_order = coins.clone();
+            if !other_order.is_empty() {
+                let by = rotate % other_order.len();
+                other_order.rotate_left(by);
+            }
+            let again = select_coins(&other_order, &target);
+            prop_assert_eq!(result.as_ref().ok(), again.as_ref().ok());
+
+            match result {
+                Ok(chosen) => {
+                    let sum: u64 = values(&chosen).iter().sum();
+                    let change = chosen.change.map_or(0, Amount::units);
+                    prop_assert_eq!(sum, amount + chosen.fee.units() + change);
+                    let inputs = count(&chosen.coins);
+                    let made = outputs + u64::from(chosen.change.is_some());
+                    prop_assert!(chosen.fee.units() >= tx_bytes(inputs, made).expect("small") * fee_rate);
+                    prop_assert!(chosen.change.is_none_or(|change| change.units() >= DUST_LIMIT));
+                    // Without change, no more is lost than a dust output and its bytes.
+                    let bare = tx_bytes(inputs, outputs).expect("small") * fee_rate;
+                    prop_assert!(chosen.fee.units() < bare + DUST_LIMIT + 36 * fee_rate + 1);
+                    let points: HashSet<_> = chosen.coins.iter().map(|c| c.outpoint).collect();
+                    prop_assert_eq!(points.len(), chosen.coins.len());
+                    prop_assert!(chosen.coins.iter().all(|c| coins.contains(c)));
+                    let least = values(&chosen).iter().min().copied().unwrap_or(0);
+                    if chosen.coins.len() > 1 {
+                        let bare_less = tx_bytes(inputs - 1, outputs).expect("small") * fee_rate;
+                        prop_assert!(sum - least < amount + bare_less);
+                    }
+                }
+                Err(PaymentError::NotEnoughFunds { available, needed }) => {
+                    let sum: u64 = coins.iter().map(|c| c.coin.value.units()).sum();
+                    prop_assert_eq!(available.units(), sum);
+                    // Even the coins worth their bytes do not cover it.
+                    let worth: Vec<u64> = coins.iter().map(|c| c.coin.value.units())
+                        .filter(|units| *units > INPUT_BYTES * fee_rate).collect();
+                    let inputs = u64::try_from(worth.len()).expect("few").max(1);
+                    let cost = amount + tx_bytes(inputs, outputs).expect("small") * fee_rate;
+                    prop_assert!(worth.iter().sum::<u64>() < cost);
+                    prop_assert!(needed.units() >= amount);
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
+        }
+    }
+}

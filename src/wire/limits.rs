@@ -1,0 +1,25 @@
+//! The largest messages that are sent or accepted. Receivers enforce them, so they are part of
+//! the protocol: lowering one cuts off nodes that still send more.
+
+/// Hashes in a headers request. Locators double their steps, so 64 reach below any height.
+pub const MAX_LOCATOR: usize = 64;
+/// Headers in one answer (160 kB). A full answer means that there may be more.
+pub const MAX_HEADERS: usize = 2_000;
+/// Hashes in a blocks request.
+pub const MAX_BLOCKS: usize = 16;
+/// A server stops adding blocks to an answer past this many bytes (it always adds the first).
+pub const BLOCKS_SOFT_LIMIT: usize = 4 << 20;
+/// The largest block on any network, whatever its chain spec says.
+pub const MAX_BLOCK_BYTES: usize = 4_000_000;
+/// A block of up to this many bytes is gossiped whole; of a larger one only the header is.
+pub const MAX_GOSSIP_BLOCK: usize = 64 << 10;
+/// Transactions in one gossiped batch.
+pub const MAX_BATCH_TRANSACTIONS: usize = 256;
+/// Bytes of transactions that an honest sender puts into one batch (a single larger transaction
+/// travels alone).
+pub const BATCH_TARGET_BYTES: usize = 64 << 10;
+/// The longest user agent.
+pub const MAX_AGENT: usize = 64;
+
+/// Bytes of a serialized header.
+pub(super) const HEADER_BYTES: usize = 80;

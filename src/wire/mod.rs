@@ -1,0 +1,23 @@
+//! Protobuf messages <-> our own types, with hard limits. The only place that uses `prost`.
+//!
+//! Guarantees: a decoder looks at lengths and counts before it allocates, never keeps more than
+//! a small multiple of what it was given, and never panics. What comes out is well formed, not
+//! valid: blocks and transactions still have to pass the consensus rules.
+//!
+//! Where to find: the schema is `proto/quarry.proto`; the sizes are in [`limits`]; requests and
+//! answers in `messages`; gossip in `gossip`.
+
+pub mod limits;
+
+mod error;
+mod fields;
+mod gossip;
+mod messages;
+mod proto;
+
+pub use error::WireError;
+pub use gossip::{
+    BlockGossip, decode_block_gossip, decode_transaction_batch, encode_block_gossip,
+    encode_transaction_batch,
+};
+pub use messages::{HeadersRequest, Protocol, Request, Response, Status};

@@ -1,0 +1,174 @@
+//! A running node and its folder: start, stop, ports, settings.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::support::{Folder, wait_until};
+
+#[test]
+fn from_an_empty_folder_it_mines_to_a_wallet_of_its_own() {
+    let folder = Folder::new();
+    let start = Instant::now();
+    let mut node = folder.up(&["--threads", "1"]);
+    let address = folder.run(&["list-addresses"]).ok();
+    assert_eq!(node.facts["mining_address"], address.as_str());
+    assert_eq!(node.facts["network"], "dev");
+    wait_until("the first block", || {
+        folder.run(&["rpc", "getblockcount"]).ok() != "0"
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+    let balance: f64 = folder
+        .run(&["rpc", "getbalance"])
+        .ok()
+        .parse()
+        .expect("a number");
+    assert!(balance >= 50.0);
+    assert_eq!(folder.run(&["rpc", "stop"]).status, 0);
+    assert_eq!(node.wait(), Some(0));
+}
+
+#[test]
+fn signals_stop_it_in_order() {
+    let folder = Folder::new();
+    for signal in ["-TERM", "-INT"] {
+        let mut node = folder.up(&["--no-mine"]);
+        let network = folder.file("dev");
+        assert!(network.join("node.json").exists() && network.join(".cookie").exists());
+        let start = Instant::now();
+        node.signal(signal);
+        assert_eq!(node.wait(), Some(0), "{signal}");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(!network.join("node.json").exists() && !network.join(".cookie").exists());
+    }
+    assert!(
+        !folder.file("wallet.json").exists(),
+        "without mining no wallet is needed"
+    );
+}
+
+#[test]
+fn two_nodes_on_one_machine_take_different_ports() {
+    // An offset of this test's own; the defaults may be taken by a node that runs on this machine.
+    let offset = ["--port-offset", "21000", "--no-mine"];
+    let (one, other) = (Folder::new(), Folder::new());
+    let first = one.up_at(&offset);
+    let second = other.up_at(&offset);
+    let ports = |node: &super::support::Node| {
+        ["p2p", "rpc", "explorer"]
+            .map(|service| node.facts[service].as_str().expect("an address").to_owned())
+    };
+    for (a, b) in ports(&first).iter().zip(ports(&second)) {
+        assert_ne!(*a, b);
+    }
+    let told = second.facts["stepped_over"].to_string();
+    for port in ["28667", "28668", "28669"] {
+        assert!(told.contains(port), "{told}");
+    }
+}
+
+#[test]
+fn an_explicit_busy_port_is_an_error() {
+    let folder = Folder::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let place = taken.local_addr().expect("it is bound").to_string();
+    for flag in ["--listen", "--rpc-listen", "--explorer-listen"] {
+        let mut words = vec!["up", "--no-mine", "--no-mdns"];
+        for other in ["--listen", "--rpc-listen", "--explorer-listen"] {
+            words.extend([other, if other == flag { &place } else { "127.0.0.1:0" }]);
+        }
+        folder.run(&words).fails(1, &[&place, flag]);
+        assert!(!folder.file("dev/node.json").exists());
+    }
+}
+
+#[test]
+fn a_folder_in_use_is_refused_with_the_process() {
+    let folder = Folder::new();
+    let node = folder.up(&["--no-mine"]);
+    let pid = node.pid().to_string();
+    folder
+        .run(&["up", "--no-mine", "--no-mdns"])
+        .fails(1, &["in use", &pid]);
+    folder.run(&["verify-chain"]).fails(1, &[&pid, "rpc stop"]);
+}
+
+#[test]
+fn health_status_and_peers() {
+    let folder = Folder::new();
+    folder.run(&["health"]).fails(1, &["no node is running"]);
+    folder.run(&["peers"]).fails(1, &["quarry up"]);
+    let node = folder.up(&["--no-mine"]);
+    assert_eq!(folder.run(&["health"]).ok(), "healthy");
+    assert_eq!(folder.run(&["peers"]).ok(), "no peers");
+    assert_eq!(folder.json(&["status"])["node"]["pid"], node.pid());
+    // What the explorer serves is there for every program.
+    let at = node.facts["explorer"]
+        .as_str()
+        .expect("a URL")
+        .trim_matches('/')
+        .replace("http://", "");
+    let mut stream = TcpStream::connect(&at).expect("it listens");
+    write!(
+        stream,
+        "GET /healthy HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn flag_beats_environment_beats_file_beats_default() {
+    let mut folder = Folder::new();
+    let chain = |folder: &Folder, words: &[&str]| {
+        folder.json(&[words, &["chain", "show"]].concat())["name"].to_string()
+    };
+    assert_eq!(chain(&folder, &[]), "\"dev\"");
+    let (own, ..) = Folder::with_network();
+    let spec = own.file("network.toml");
+    std::fs::write(
+        folder.file("quarry.toml"),
+        format!("chain = '{}'\nno-mine = true\n", spec.display()),
+    )
+    .expect("a file");
+    assert_eq!(chain(&folder, &[]), "\"mine\"");
+    folder.set("QUARRY_CHAIN", "regtest");
+    assert_eq!(chain(&folder, &[]), "\"regtest\"");
+    assert_eq!(chain(&folder, &["--chain", "dev"]), "\"dev\"");
+    folder.set("QUARRY_CHAIN", "");
+    assert_eq!(
+        chain(&folder, &[]),
+        "\"mine\"",
+        "an empty variable says nothing"
+    );
+    let node = folder.up(&[]);
+    assert_eq!(node.facts["mining_address"], serde_json::Value::Null);
+}
+
+#[test]
+fn logs_can_be_json() {
+    let folder = Folder::new();
+    let mut node = folder.up(&["--no-mine", "--log-format", "json"]);
+    node.signal("-TERM");
+    node.wait();
+    let log = std::fs::read_to_string(folder.file("test.log")).expect("the log");
+    assert!(log.lines().count() >= 2, "{log}");
+    for line in log.lines() {
+        let event: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            event["level"].is_string() && event["timestamp"].is_string(),
+            "{line}"
+        );
+    }
+}
