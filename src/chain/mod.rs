@@ -41,4 +41,4 @@ pub use handle::ChainHandle;
 pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
 pub use signature_cache::SignatureCache;
 pub use tree::{ChainTip, TipStatus};
-pub use writer::{ChainOptions, ChainWriter, Clock, open, system_clock};
+pub use writer::{ChainOptions, ChainWriter, Clock, WriterFailure, open, system_clock};

@@ -63,10 +63,15 @@ pub(super) enum Command {
     Stop,
 }
 
+/// The disk failed, which ended the chain's thread; the text says how.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WriterFailure(String);
+
 /// The running thread.
 #[must_use = "the chain's thread must be joined, or its errors are lost"]
 pub struct ChainWriter {
-    thread: JoinHandle<Result<(), StorageError>>,
+    thread: JoinHandle<Result<(), WriterFailure>>,
 }
 
 impl ChainWriter {
@@ -77,7 +82,7 @@ impl ChainWriter {
     ///
     /// # Panics
     /// With the thread's panic, if it panicked.
-    pub fn join(self) -> Result<(), StorageError> {
+    pub fn join(self) -> Result<(), WriterFailure> {
         match self.thread.join() {
             Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -140,7 +145,7 @@ fn run(
     mut queue: mpsc::Receiver<Command>,
     clock: &Clock,
     failed: &watch::Sender<Option<String>>,
-) -> Result<(), StorageError> {
+) -> Result<(), WriterFailure> {
     while let Some(command) = queue.blocking_recv() {
         let now = clock();
         let failure = match command {
@@ -153,14 +158,12 @@ fn run(
         };
         if let Some(failure) = failure {
             failed.send_replace(Some(failure.clone()));
-            return Err(StorageError::Damaged {
-                column: "chain",
-                key: engine.shared().tree().tip().0.to_string(),
-                reason: failure,
-            });
+            return Err(WriterFailure(failure));
         }
     }
-    engine.flush()
+    engine
+        .flush()
+        .map_err(|error| WriterFailure(error.to_string()))
 }
 
 /// Sends an answer; returns the failure of the disk, if it is one. Nobody may be waiting any more, which is fine.

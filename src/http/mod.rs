@@ -1,6 +1,6 @@
 //! HTTP connections: what the RPC server and the explorer share.
 //!
-//! [`serve`] runs a router on a listener under hard limits (the only place with `hyper`); [`HostPolicy`] turns away web
+//! [`serve()`] runs a router on a listener under hard limits (the only place with `hyper`); [`HostPolicy`] turns away web
 //! pages that reach for a local port (DNS rebinding, foreign origins). Nothing here knows what is served.
 
 mod guard;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::folder::NetworkFolder;
 use super::opening::{self, OpenError};
-use crate::chain::{
+use crate::chain::{WriterFailure, 
     Audit, BlockAccepted, ChainHandle, ChainOptions, ChainReader, ChainWriter, SubmitError, Tip,
     system_clock,
 };
@@ -162,7 +162,7 @@ impl OfflineChain {
     ///
     /// # Errors
     /// The disk's.
-    pub fn close(self) -> Result<(), StorageError> {
+    pub fn close(self) -> Result<(), WriterFailure> {
         self.chain.stop_blocking();
         drop(self.chain);
         self.writer.join()

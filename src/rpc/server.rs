@@ -1,4 +1,4 @@
-//! The HTTP side: who may ask, how large, how long. What is asked is judged in [`protocol`](super::protocol).
+//! The HTTP side: who may ask, how large, how long. What is asked is judged in `protocol`.
 //!
 //! The checks run from cheap to dear, and nothing of a body is read before the cookie is right: `Host` and `Origin` (403),
 //! method (405), cookie (401, after a delay), content type (415), length (413), a free place (503).

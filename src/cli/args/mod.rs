@@ -63,7 +63,7 @@ pub(in crate::cli) struct GlobalArgs {
         value_name = "FORMAT"
     )]
     pub(in crate::cli) log_format: Option<LogFormat>,
-    /// Settings file [default: <datadir>/quarry.toml]
+    /// Settings file [default: quarry.toml in the data folder]
     #[arg(long, global = true, env = "QUARRY_CONFIG", value_name = "FILE")]
     pub(in crate::cli) config: Option<PathBuf>,
     /// File whose first line is the wallet's passphrase (or set QUARRY_PASSPHRASE)

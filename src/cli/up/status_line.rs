@@ -59,13 +59,20 @@ fn tail(hash: &str) -> &str {
 }
 
 fn line(status: &NodeStatus, now: u64) -> String {
-    let age = text::duration(now.saturating_sub(u64::from(status.tip.header.time)));
+    // The first block's time says when the network was made, not how the node is doing.
+    let tip = match status.tip.height {
+        0 => "no block yet".to_owned(),
+        _ => {
+            let age = now.saturating_sub(u64::from(status.tip.header.time));
+            format!("tip {} old", text::duration(age))
+        }
+    };
     let plural = |count: usize, one: &str, many: &str| {
         format!("{count} {}", if count == 1 { one } else { many })
     };
     let mut parts = vec![
         format!("height {}", status.tip.height),
-        format!("tip {age} old"),
+        tip,
         plural(status.network.peers, "peer", "peers"),
         plural(status.mempool, "transaction waits", "transactions wait"),
     ];
