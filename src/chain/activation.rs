@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{Engine, Fresh, Shared};
+use super::engine::{Engine, Pending, Shared};
 use super::error::SubmitError;
 use super::events::{ChainEvent, Event};
 use super::transition::{Finished, Moved, Transition, TransitionError};
@@ -17,13 +17,14 @@ const CATCH_UP_SPACINGS: u64 = 60;
 const CATCH_UP_SYNC_EVERY: u32 = 500;
 
 impl Engine {
-    /// Goes over to the best chain until there is no better one. Writes `fresh` to the disk in any case.
+    /// Goes over to the best chain until there is no better one. Writes `pending` to the disk in any case, and in one batch with
+    /// the first change of the active chain, so that no kill can come between the two.
     ///
     /// A branch that turns out invalid leaves everything as it was, except that its bad block is remembered. Returns the blocks
     /// that were found invalid on the way.
     pub(super) fn activate(
         &mut self,
-        mut fresh: Option<&Fresh>,
+        mut pending: Option<&Pending>,
         now: u64,
     ) -> Result<Vec<(BlockHash, RuleError)>, StorageError> {
         let mut rejected = Vec::new();
@@ -33,17 +34,17 @@ impl Engine {
             let best = tree.best_candidate();
             let Some(target) = best.filter(|best| *best != tree.tip().0) else {
                 drop(tree);
-                if let Some(fresh) = fresh {
-                    let batch = fresh_batch(&shared, &shared.tree(), fresh);
+                if let Some(pending) = pending {
+                    let batch = pending_batch(&shared, &shared.tree(), pending);
                     // A side branch can be fetched again: it is not worth a wait for the disk.
                     self.shared.store.commit(batch, Durability::Buffered)?;
                 }
                 return Ok(rejected);
             };
             let (disconnect, connect, fork_height) = tree.route(&target);
-            let batch = fresh.map_or_else(
+            let batch = pending.map_or_else(
                 || shared.store.batch(),
-                |fresh| fresh_batch(&shared, &tree, fresh),
+                |pending| pending_batch(&shared, &tree, pending),
             );
             let mut transition = Transition::new(
                 &shared.store,
@@ -55,7 +56,7 @@ impl Engine {
             for hash in &disconnect {
                 transition.disconnect(hash)?;
             }
-            let block = fresh.map(|fresh| &fresh.block);
+            let block = pending.and_then(|pending| pending.block.as_ref());
             let outcome = connect
                 .iter()
                 .try_for_each(|hash| transition.connect(hash, block));
@@ -65,16 +66,18 @@ impl Engine {
                     let finished = transition.finish(&self.stats, &target)?;
                     drop(tree);
                     self.commit(finished, &connect, fork_height, u64::from(time), now)?;
+                    pending = None;
                 }
                 Err(TransitionError::Storage(error)) => return Err(error),
                 Err(TransitionError::Rule(bad, rule)) => {
                     drop(transition);
                     drop(tree);
-                    self.reject(bad, &rule, fresh)?;
+                    // What is pending stays so: it is written with the change that comes instead, or without one.
+                    let is_new = block.is_some_and(|block| block.hash() == bad);
+                    self.reject(bad, &rule, is_new)?;
                     rejected.push((bad, rule));
                 }
             }
-            fresh = None;
         }
     }
 
@@ -153,23 +156,16 @@ impl Engine {
         Durability::Synced
     }
 
-    /// Remembers that a block is invalid. A fresh block other than that one is stored all the same.
+    /// Remembers that a block is invalid; `is_new` says that it was just submitted.
     fn reject(
         &mut self,
         bad: BlockHash,
         rule: &RuleError,
-        fresh: Option<&Fresh>,
+        is_new: bool,
     ) -> Result<(), StorageError> {
-        let shared = Arc::clone(&self.shared);
-        shared.tree_mut().mark_invalid(&bad);
-        let mut batch = match fresh {
-            Some(fresh) if fresh.block.hash() != bad => fresh_batch(&shared, &shared.tree(), fresh),
-            _ => shared.store.batch(),
-        };
-        put_record(&mut batch, &shared.tree(), &bad);
-        shared.store.commit(batch, Durability::Buffered)?;
-        // A fresh block's rejection is published with the answer to its sender.
-        if fresh.is_none_or(|fresh| fresh.block.hash() != bad) {
+        self.remember_invalid(&bad)?;
+        // A new block's rejection is published with the answer to its sender.
+        if !is_new {
             self.publish(ChainEvent::Rejected {
                 hash: bad,
                 reason: format!("{}: {rule}", rule.reject_reason()),
@@ -178,7 +174,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Remembers that a body which belongs to its header breaks a rule; the body is not stored.
+    /// Remembers that a block breaks a rule. It is not in the active chain.
     pub(super) fn remember_invalid(&mut self, hash: &BlockHash) -> Result<(), StorageError> {
         self.shared.tree_mut().mark_invalid(hash);
         let mut batch = self.shared.store.batch();
@@ -188,14 +184,18 @@ impl Engine {
 
     /// Treats a block as invalid from now on, and leaves it if it is in the active chain (Bitcoin Core, `invalidateblock`).
     ///
-    /// The mark is written before the chain changes: a crash in between is finished at the next start.
+    /// Mark and disconnection are one batch: a kill leaves both or neither.
     pub fn invalidate(&mut self, hash: &BlockHash, now: u64) -> Result<(), SubmitError> {
         let known = self.shared.tree().get(hash).map(|record| record.height);
         if known.is_none_or(|height| height == 0) {
             return Err(SubmitError::UnknownBlock(*hash));
         }
-        self.remember_invalid(hash)?;
-        self.activate(None, now)?;
+        self.shared.tree_mut().mark_invalid(hash);
+        let mark = Pending {
+            block: None,
+            changed: vec![*hash],
+        };
+        self.activate(Some(&mark), now)?;
         Ok(())
     }
 
@@ -207,12 +207,11 @@ impl Engine {
         }
         let stored = |hash: &BlockHash| matches!(shared.store.raw_body(hash), Ok(Some(_)));
         let changed = shared.tree_mut().clear_invalid(hash, &stored);
-        let mut batch = shared.store.batch();
-        for hash in &changed {
-            put_record(&mut batch, &shared.tree(), hash);
-        }
-        shared.store.commit(batch, Durability::Buffered)?;
-        self.activate(None, now)?;
+        let marks = Pending {
+            block: None,
+            changed,
+        };
+        self.activate(Some(&marks), now)?;
         Ok(())
     }
 
@@ -226,11 +225,13 @@ impl Engine {
     }
 }
 
-/// Body and changed records of a new block.
-fn fresh_batch<'s>(shared: &'s Shared, tree: &BlockTree, fresh: &Fresh) -> Batch<'s> {
+/// The body and the records of what is not on the disk yet.
+fn pending_batch<'s>(shared: &'s Shared, tree: &BlockTree, pending: &Pending) -> Batch<'s> {
     let mut batch = shared.store.batch();
-    batch.put_body(&fresh.block.hash(), &fresh.block.block().to_bytes());
-    for hash in &fresh.changed {
+    if let Some(block) = &pending.block {
+        batch.put_body(&block.hash(), &block.block().to_bytes());
+    }
+    for hash in &pending.changed {
         put_record(&mut batch, tree, hash);
     }
     batch

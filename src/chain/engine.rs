@@ -41,10 +41,11 @@ pub struct HeadersAccepted {
     pub best: (BlockHash, u32, Work),
 }
 
-/// A block that was just received and is in the tree, but not on the disk yet.
-pub(super) struct Fresh {
-    pub block: CheckedBlock,
-    /// The blocks whose records its reception changed, itself included.
+/// What is in the tree, but not on the disk yet. It goes there with the change of the active chain that it leads to.
+pub(super) struct Pending {
+    /// A block that was just received.
+    pub block: Option<CheckedBlock>,
+    /// The blocks whose records are to be written.
     pub changed: Vec<BlockHash>,
 }
 
@@ -65,6 +66,40 @@ impl Shared {
 
     pub fn tree_mut(&self) -> RwLockWriteGuard<'_, BlockTree> {
         self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything about a header except the blocks after it: whether it may be relayed. Changes nothing.
+    pub fn check_header(&self, header: &BlockHeader, now: u64) -> Result<(), SubmitError> {
+        let hash = header.hash();
+        let tree = self.tree();
+        if tree.get(&hash).is_some() {
+            return known_header(&tree, &hash);
+        }
+        self.judge_header(&tree, header, &hash, now).map(|_| ())
+    }
+
+    fn judge_header(
+        &self,
+        tree: &BlockTree,
+        header: &BlockHeader,
+        hash: &BlockHash,
+        now: u64,
+    ) -> Result<HeaderRecord, SubmitError> {
+        let spec = &self.spec;
+        // The proof of work first: it makes every later step too costly to be abused.
+        check_header_in_isolation(spec, header, hash)?;
+        let parent = header.prev_block;
+        let context = tree
+            .parent_context(&parent)
+            .ok_or(SubmitError::UnknownParent(parent))?;
+        if tree.is_bad(&parent) {
+            return Err(SubmitError::InvalidParent(parent));
+        }
+        check_header_in_parent_context(spec, header, &context, now)?;
+        let parent_work = tree
+            .get(&parent)
+            .map_or(Work::ZERO, |record| record.chainwork);
+        header_record(spec, header, &context, parent_work)
     }
 }
 
@@ -161,40 +196,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Everything about a header except the blocks after it: whether it may be relayed. Changes nothing.
-    pub fn check_header(&self, header: &BlockHeader, now: u64) -> Result<(), SubmitError> {
-        let hash = header.hash();
-        let tree = self.shared.tree();
-        if tree.get(&hash).is_some() {
-            return known_header(&tree, &hash);
-        }
-        self.judge_header(&tree, header, &hash, now).map(|_| ())
-    }
-
-    fn judge_header(
-        &self,
-        tree: &BlockTree,
-        header: &BlockHeader,
-        hash: &BlockHash,
-        now: u64,
-    ) -> Result<HeaderRecord, SubmitError> {
-        let spec = &self.shared.spec;
-        // The proof of work first: it makes every later step too costly to be abused.
-        check_header_in_isolation(spec, header, hash)?;
-        let parent = header.prev_block;
-        let context = tree
-            .parent_context(&parent)
-            .ok_or(SubmitError::UnknownParent(parent))?;
-        if tree.is_bad(&parent) {
-            return Err(SubmitError::InvalidParent(parent));
-        }
-        check_header_in_parent_context(spec, header, &context, now)?;
-        let parent_work = tree
-            .get(&parent)
-            .map_or(Work::ZERO, |record| record.chainwork);
-        header_record(spec, header, &context, parent_work)
-    }
-
     /// Takes headers, each the child of a known one; stops at the first that is wrong.
     pub fn accept_headers(
         &mut self,
@@ -213,7 +214,7 @@ impl Engine {
                 if tree.get(&hash).is_some() {
                     known_header(&tree, &hash).map(|()| None)
                 } else {
-                    self.judge_header(&tree, header, &hash, now).map(Some)
+                    shared.judge_header(&tree, header, &hash, now).map(Some)
                 }
             };
             match judged {
@@ -287,13 +288,11 @@ impl Engine {
         if !changed.contains(hash) {
             changed.push(*hash);
         }
-        let rejected = self.activate(
-            Some(&Fresh {
-                block: checked,
-                changed,
-            }),
-            now,
-        )?;
+        let pending = Pending {
+            block: Some(checked),
+            changed,
+        };
+        let rejected = self.activate(Some(&pending), now)?;
         if let Some((_, rule)) = rejected.into_iter().find(|(bad, _)| bad == hash) {
             return Err(SubmitError::Invalid(rule));
         }
@@ -335,6 +334,7 @@ fn genesis_record(genesis: &Block) -> HeaderRecord {
         height: 0,
         chainwork: target.map_or(Work::ZERO, |target| target.work()),
         base: genesis.header.bits,
+        latest_time: genesis.header.time,
         state: BodyState::Connected,
         received: Some(0),
         tx_count: u32::try_from(genesis.transactions.len()).ok(),
@@ -359,6 +359,7 @@ fn header_record(
             .checked_add(target.work())
             .expect("no chain can hold 2^256 hashes of work"),
         base: required_bits(spec, parent, header.time).base,
+        latest_time: parent.latest_time.max(header.time),
         state: BodyState::HeaderOnly,
         received: None,
         tx_count: None,

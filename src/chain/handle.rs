@@ -9,7 +9,7 @@ use super::error::SubmitError;
 use super::events::{EventLog, EventReader};
 use super::reader::ChainReader;
 use super::signature_cache::SignatureCache;
-use super::writer::{Command, Reply};
+use super::writer::{Clock, Command, Reply};
 use crate::primitives::{Block, BlockHash, BlockHeader};
 
 /// Submits to the chain and reads from it. Clones share it.
@@ -21,6 +21,7 @@ pub struct ChainHandle {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     failure: watch::Receiver<Option<String>>,
+    clock: Clock,
 }
 
 macro_rules! command {
@@ -54,12 +55,14 @@ impl ChainHandle {
         shared: Arc<Shared>,
         commands: mpsc::Sender<Command>,
         failure: watch::Receiver<Option<String>>,
+        clock: Clock,
     ) -> Self {
         Self {
             reader: ChainReader::new(Arc::clone(&shared)),
             shared,
             commands,
             failure,
+            clock,
         }
     }
 
@@ -80,16 +83,20 @@ impl ChainHandle {
         submit_headers, submit_headers_blocking, headers: Vec<BlockHeader> => Headers -> HeadersAccepted
     }
     command! {
-        /// Whether a header obeys the rules, so that its block may be relayed. Changes nothing.
-        check_header, check_header_blocking, header: BlockHeader => CheckHeader -> ()
-    }
-    command! {
         /// Treats a block as invalid from now on.
         invalidate_block, invalidate_block_blocking, hash: BlockHash => Invalidate -> ()
     }
     command! {
         /// Takes back that a block, its ancestors or its descendants are invalid.
         reconsider_block, reconsider_block_blocking, hash: BlockHash => Reconsider -> ()
+    }
+
+    /// Whether a header obeys the rules, so that its block may be relayed. Changes nothing, and does not wait for the chain's thread.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub fn check_header(&self, header: &BlockHeader) -> Result<(), SubmitError> {
+        self.reader.check_header(header, (self.clock)())
     }
 
     /// What is known of the chain.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::engine::Shared;
+use super::error::SubmitError;
 use super::tree::ChainTip;
 use crate::consensus::{ChainSpec, ParentContext};
 use crate::primitives::{
@@ -204,6 +205,20 @@ impl ChainReader {
         self.shared.tree().missing_bodies(max)
     }
 
+    /// Blocks of the chain that ends in a known header whose bodies are missing, lowest first, `max` at most.
+    pub fn missing_blocks_towards(&self, hash: &BlockHash, max: usize) -> Vec<(u32, BlockHash)> {
+        self.shared.tree().missing_bodies_towards(hash, max)
+    }
+
+    /// Everything about a header except the blocks after it, at the time `now` (seconds since 1970): whether its block may be
+    /// relayed. Answered from memory.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: what [`submit_headers`](super::ChainHandle::submit_headers) would say.
+    pub fn check_header(&self, header: &BlockHeader, now: u64) -> Result<(), SubmitError> {
+        self.shared.check_header(header, now)
+    }
+
     /// A block.
     ///
     /// # Errors
@@ -253,6 +268,19 @@ impl ChainReader {
         hash: &PubkeyHash,
     ) -> Result<Vec<(u32, u32, Txid)>, StorageError> {
         self.store().address_history(hash)
+    }
+
+    /// Of that history, newest first, `count` transactions after the first `skip`; and how many there are in all.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn latest_history(
+        &self,
+        hash: &PubkeyHash,
+        skip: usize,
+        count: usize,
+    ) -> Result<(Vec<(u32, u32, Txid)>, usize), StorageError> {
+        self.store().latest_history(hash, skip, count)
     }
 
     /// A transaction of the active chain.

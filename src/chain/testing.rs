@@ -151,9 +151,9 @@ fn child_of(
     let context = crate::consensus::ParentContext {
         hash: parent.hash,
         height: parent.height,
-        time: parent.header.time,
+        latest_time: parent.header.time,
         base: parent.header.bits,
-        grandparent_time: None,
+        latest_time_before: None,
         median_time_past: parent.median_time_past,
     };
     Block {

@@ -24,6 +24,20 @@ fn assert_sound(chain: &TestChain) {
     assert!(audit.is_sound(), "{audit:?}");
 }
 
+/// The pages of an address's history, newest first, are the history backwards.
+fn assert_pages_are_the_history(chain: &TestChain) {
+    for number in 1..=3 {
+        let owner = key_hash(number);
+        let mut history = chain.reader().address_history(&owner).unwrap();
+        history.reverse();
+        for (skip, count) in [(0, 0), (0, 2), (1, 2), (2, 1000), (1000, 2)] {
+            let page = chain.reader().latest_history(&owner, skip, count).unwrap();
+            let expected: Vec<_> = history.iter().copied().skip(skip).take(count).collect();
+            assert_eq!(page, (expected, history.len()), "{skip} {count}");
+        }
+    }
+}
+
 /// A branch of `len` empty blocks on `parent`, whose headers are given to the chain so that each can be built on.
 fn branch(chain: &TestChain, mut parent: BlockHash, len: u32, salt: u32) -> Vec<Block> {
     (0..len)
@@ -125,6 +139,13 @@ fn state_depends_on_the_active_chain_alone() {
         chain.reader().missing_blocks(9),
         [(4, b[0].hash()), (5, b2.hash()), (6, b3.hash())]
     );
+    let towards = |hash| chain.reader().missing_blocks_towards(&hash, 9);
+    assert_eq!(towards(b2.hash()), [(4, b[0].hash()), (5, b2.hash())]);
+    assert!(towards(a2.hash()).is_empty(), "all of that branch is here");
+    // A header is checked without the writer, and without being taken.
+    let next = chain.block_on(b3.hash(), Vec::new(), 3).header;
+    assert_eq!(chain.handle().check_header(&next), Ok(()));
+    assert_eq!(chain.reader().header_info(&next.hash()), None);
     chain.submit(&b3).unwrap();
     chain.submit(&b2).unwrap();
     assert_eq!(tip(&chain), a2.hash());
@@ -146,6 +167,7 @@ fn state_depends_on_the_active_chain_alone() {
     assert_eq!((found.block, found.height, found.index), (b2.hash(), 5, 1));
     let history = chain.reader().address_history(&key_hash(3)).unwrap();
     assert_eq!(history, [(5, 2, spent_again.txid())]);
+    assert_pages_are_the_history(&chain);
 }
 
 /// B21, and the inverse law: going back restores every row.
@@ -217,6 +239,38 @@ fn b19_a_heavier_invalid_branch_changes_nothing() {
         Err(SubmitError::InvalidParent(b4.hash()))
     );
     assert_sound(&chain);
+}
+
+/// Taking back the mark of a block that broke a rule when it was connected only makes the node judge it again.
+/// ```text
+/// 0 ── a1 ── a2
+///  └── b1 ── b2 ── b3 (pays itself too much)
+/// ```
+#[test]
+fn reconsidering_a_truly_invalid_block_judges_it_again() {
+    let mut chain = TestChain::new();
+    let genesis = tip(&chain);
+    let a = chain.extend(2);
+    let b = branch(&chain, genesis, 2, 1);
+    let b3 = chain.block_with(b[1].hash(), Vec::new(), 1, |block| {
+        block.transactions[0].outputs[0].value = UncheckedAmount(51 * COIN);
+    });
+    for block in &b {
+        chain.submit(block).unwrap();
+    }
+    assert!(chain.submit(&b3).is_err());
+    for marked in [b3.hash(), b[0].hash()] {
+        if marked != b3.hash() {
+            chain.handle().invalidate_block_blocking(marked).unwrap();
+        }
+        chain.handle().reconsider_block_blocking(marked).unwrap();
+        assert_eq!(tip(&chain), a[1].hash());
+        chain.restart();
+        assert_eq!(tip(&chain), a[1].hash());
+        assert_eq!(chain.submit(&b3), Err(SubmitError::KnownInvalid(b3.hash())));
+        assert!(chain.reader().missing_blocks(9).is_empty());
+        assert_sound(&chain);
+    }
 }
 
 /// B1: an altered copy is refused without a word against the hash; the honest body is taken after it.

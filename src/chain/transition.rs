@@ -178,6 +178,9 @@ impl<'s, 't> Transition<'s, 't> {
         let effect =
             connect_block(self.spec, block, &context, &view, &is_verified).map_err(rule)?;
         verify_scripts(&effect.script_checks).map_err(rule)?;
+        for (index, _) in &effect.script_checks {
+            self.cache.insert(block.txids()[*index]);
+        }
         for (address, index) in touched_addresses(block.block(), &effect.undo) {
             let txid = &block.txids()[index as usize];
             self.batch.put_history(&address, height, index, txid);

@@ -112,6 +112,7 @@ impl BlockTree {
     fn consider(&mut self, hash: &BlockHash) {
         if let Some(entry) = self.entries.get(hash)
             && let (Some(received), false) = (entry.record.received, entry.is_bad())
+            && entry.has_body()
         {
             self.candidates
                 .insert((entry.record.chainwork, Reverse(received), *hash));
@@ -290,11 +291,12 @@ impl BlockTree {
             if let Some(entry) = self.entries.get_mut(&hash)
                 && entry.record.state == BodyState::Invalid
             {
-                entry.record.state = if has_body(&hash) {
-                    BodyState::Stored
+                if has_body(&hash) {
+                    entry.record.state = BodyState::Stored;
                 } else {
-                    BodyState::HeaderOnly
-                };
+                    entry.record.state = BodyState::HeaderOnly;
+                    (entry.record.received, entry.record.tx_count) = (None, None);
+                }
                 changed.push(hash);
             }
         }
@@ -354,13 +356,20 @@ impl BlockTree {
 
     /// Blocks of the best header chain whose bodies are missing, lowest first, `max` at most.
     pub fn missing_bodies(&self, max: usize) -> Vec<(u32, BlockHash)> {
+        self.missing_bodies_towards(&self.best_header().0, max)
+    }
+
+    /// The same for the chain that ends in `hash`. Quick for all that lies on the best header chain; a branch costs its length.
+    pub fn missing_bodies_towards(&self, hash: &BlockHash, max: usize) -> Vec<(u32, BlockHash)> {
+        let (shared, branch) = self.path_to(&self.best_headers, hash);
+        let shared = &self.best_headers[..shared];
         // Whole chains are known from the first block up, so the first gap is found by bisection.
-        let linked = self.best_headers.partition_point(|hash| {
+        let linked = shared.partition_point(|hash| {
             self.get(hash)
                 .is_some_and(|record| record.received.is_some())
         });
         (0_u32..)
-            .zip(&self.best_headers)
+            .zip(shared.iter().chain(&branch))
             .skip(linked)
             .filter(|(_, hash)| !self.has_body(hash))
             .take(max)
@@ -406,11 +415,11 @@ impl BlockTree {
         Some(ParentContext {
             hash: *hash,
             height: record.height,
-            time: record.header.time,
+            latest_time: record.latest_time,
             base: record.base,
-            grandparent_time: self
+            latest_time_before: self
                 .get(&record.header.prev_block)
-                .map(|record| record.header.time),
+                .map(|record| record.latest_time),
             median_time_past: self.median_time_past(hash),
         })
     }

@@ -6,7 +6,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -15,7 +14,7 @@ use super::error::{ChainError, SubmitError};
 use super::events::EventLog;
 use super::handle::ChainHandle;
 use crate::consensus::ChainSpec;
-use crate::primitives::{Block, BlockHash, BlockHeader};
+use crate::primitives::{Block, BlockHash, BlockHeader, unix_now};
 use crate::storage::{StorageError, Store};
 
 /// Commands that wait at most; senders beyond wait themselves.
@@ -26,11 +25,7 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// The clock of this computer.
 pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_secs())
-    })
+    Arc::new(unix_now)
 }
 
 /// How a chain is opened.
@@ -57,7 +52,6 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
 pub(super) enum Command {
     Block(Arc<Block>, Reply<BlockAccepted>),
     Headers(Vec<BlockHeader>, Reply<HeadersAccepted>),
-    CheckHeader(BlockHeader, Reply<()>),
     Invalidate(BlockHash, Reply<()>),
     Reconsider(BlockHash, Reply<()>),
     Stop,
@@ -112,13 +106,13 @@ pub fn open(
     let shared = Arc::clone(engine.shared());
     let (commands, queue) = mpsc::channel(QUEUE);
     let (failed, failure) = watch::channel(None);
-    let clock = options.clock;
+    let clock = Arc::clone(&options.clock);
     let thread = Builder::new()
         .name("chain".into())
         .spawn(move || run(engine, queue, &clock, &failed))
         .map_err(ChainError::Thread)?;
     Ok((
-        ChainHandle::new(shared, commands, failure),
+        ChainHandle::new(shared, commands, failure, options.clock),
         ChainWriter { thread },
     ))
 }
@@ -151,7 +145,6 @@ fn run(
         let failure = match command {
             Command::Block(block, reply) => answer(reply, engine.accept_block(block, now)),
             Command::Headers(headers, reply) => answer(reply, engine.accept_headers(&headers, now)),
-            Command::CheckHeader(header, reply) => answer(reply, engine.check_header(&header, now)),
             Command::Invalidate(hash, reply) => answer(reply, engine.invalidate(&hash, now)),
             Command::Reconsider(hash, reply) => answer(reply, engine.reconsider(&hash, now)),
             Command::Stop => break,

@@ -18,12 +18,12 @@ pub struct ParentContext {
     pub hash: BlockHash,
     /// The parent's height.
     pub height: u32,
-    /// The parent's time, in seconds since 1970.
-    pub time: u32,
+    /// The latest time in the chain up to and including the parent, in seconds since 1970.
+    pub latest_time: u32,
     /// The parent's target without easing (see `retarget`).
     pub base: CompactTarget,
-    /// The time of the parent's parent; none where the parent is the first block.
-    pub grandparent_time: Option<u32>,
+    /// The latest time in the chain up to the parent's parent; none where the parent is the first block.
+    pub latest_time_before: Option<u32>,
     /// The median time of the parent and the ten blocks before it.
     pub median_time_past: u32,
 }

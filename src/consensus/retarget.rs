@@ -8,6 +8,10 @@
 //! that comes more than `stall_after` seconds after its parent may meet an easier target, doubled for every `stall_doubling`
 //! seconds more. The eased target serves that block alone: its successors are computed from the target it would have had (the
 //! *base*), so one late block is not followed by a storm of easy ones. Solve times count for at most `2 × stall_after`.
+//!
+//! A block's time is what its miner says, and may lie behind its parent's. So times are measured on the chain's own clock, the
+//! latest time of any block so far, which never goes back: whoever dates a block early wins nothing by it, neither an overdue
+//! successor for himself nor a solve time that is counted twice.
 
 use super::header::ParentContext;
 use super::spec::{ChainSpec, Retarget};
@@ -37,17 +41,17 @@ pub fn required_bits(spec: &ChainSpec, parent: &ParentContext, time: u32) -> Req
     };
     let limit = spec.pow_limit_target();
     let parent_base = parent.base.to_target().unwrap_or(limit);
-    let base = match parent.grandparent_time {
+    let base = match parent.latest_time_before {
         // The first block has no solve time, so its successor inherits its target.
         None => parent_base,
         Some(before) => {
             let most = 2 * i64::from(stall_after);
-            let solve = (i64::from(parent.time) - i64::from(before)).clamp(-most, most);
+            let solve = (i64::from(parent.latest_time) - i64::from(before)).min(most);
             let late = solve - i64::from(spec.target_spacing);
             exponential_target(parent_base, late, i64::from(half_life), limit)
         }
     };
-    let overdue = i64::from(time) - i64::from(parent.time) - i64::from(stall_after);
+    let overdue = i64::from(time) - i64::from(parent.latest_time) - i64::from(stall_after);
     let doublings = u32::try_from(overdue).map_or(0, |seconds| seconds / stall_doubling);
     // The eased target starts from the rounded base, so that a block that is not overdue has exactly the base.
     let base = base.to_compact();
@@ -97,9 +101,9 @@ mod tests {
         ParentContext {
             hash: BlockHash::ZERO,
             height: 5,
-            time,
+            latest_time: time,
             base,
-            grandparent_time: Some(u32::try_from(i64::from(time) - solve).unwrap()),
+            latest_time_before: Some(u32::try_from(i64::from(time) - solve).unwrap()),
             median_time_past: time - 30,
         }
     }
@@ -142,16 +146,16 @@ mod tests {
         let spec = ChainSpec::dev();
         let week = 604_800;
         let before = parent(NORMAL, 1_800_000_000, 10);
-        let late = required_bits(&spec, &before, before.time + week);
+        let late = required_bits(&spec, &before, before.latest_time + week);
         assert_eq!(late.bits, spec.pow_limit);
         assert_eq!(late.base, NORMAL);
         let after = ParentContext {
-            time: before.time + week,
+            latest_time: before.latest_time + week,
             base: late.base,
-            grandparent_time: Some(before.time),
+            latest_time_before: Some(before.latest_time),
             ..before
         };
-        let next = required_bits(&spec, &after, after.time + 10);
+        let next = required_bits(&spec, &after, after.latest_time + 10);
         let ratio =
             next.bits.to_target().unwrap().difficulty() / NORMAL.to_target().unwrap().difficulty();
         assert!(
@@ -172,7 +176,7 @@ mod tests {
         #[test]
         fn h04_the_requirement_is_a_target_for_any_times(time: u32, before: u32, block: u32) {
             let spec = ChainSpec::dev();
-            let context = ParentContext { time, grandparent_time: Some(before), ..parent(NORMAL, 1_800_000_000, 0) };
+            let context = ParentContext { latest_time: time.max(before), latest_time_before: Some(before), ..parent(NORMAL, 1_800_000_000, 0) };
             let required = required_bits(&spec, &context, block);
             prop_assert!(required.bits.to_target().unwrap() <= spec.pow_limit_target());
             prop_assert!(required.base.to_target().unwrap() <= required.bits.to_target().unwrap());

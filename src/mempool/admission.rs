@@ -39,7 +39,7 @@ pub(super) struct Arrival {
     pub(super) time: u64,
     /// Whether it was made on this node.
     pub(super) local: bool,
-    /// Whether it was in the chain or the pool before, so that limits do not apply.
+    /// Whether it was in the chain or the pool before, so that fees are not asked for and chains may be longer.
     pub(super) returning: bool,
 }
 
@@ -243,9 +243,11 @@ impl Pool {
         let (fee, spent) = check_transaction_in_utxo_context(view.spec, &tx, &context, &coins)?;
         let size = tx.encoded_len() as u64;
         let parents = self.parents_of(&tx);
-        if !arrival.returning {
+        if arrival.returning {
+            self.check_ancestors(&parents, self.policy.max_returning_ancestors)?;
+        } else {
             self.check_fee(fee, size, now)?;
-            self.check_ancestors(&parents)?;
+            self.check_ancestors(&parents, self.policy.max_ancestors)?;
         }
         Ok(Candidate {
             txid,
@@ -281,9 +283,8 @@ impl Pool {
         Ok(())
     }
 
-    fn check_ancestors(&self, parents: &BTreeSet<Txid>) -> Result<(), RejectError> {
+    fn check_ancestors(&self, parents: &BTreeSet<Txid>, limit: u64) -> Result<(), RejectError> {
         let found = self.ancestors_of(parents).len() as u64 + 1;
-        let limit = self.policy.max_ancestors;
         if found > limit {
             return Err(RejectError::TooLongChain { found, limit });
         }

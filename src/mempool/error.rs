@@ -207,7 +207,4 @@ pub enum MempoolError {
     /// The coins could not be read.
     #[error("the mempool cannot read the database: {0}")]
     Storage(String),
-    /// A bug.
-    #[error("the mempool panicked: {0}")]
-    Panicked(String),
 }

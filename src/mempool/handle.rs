@@ -124,6 +124,10 @@ impl MempoolHandle {
         ids, ids_blocking, () -> Vec<Txid>, |pool| pool.ids().collect()
     }
     question! {
+        /// The first `count` of those ids.
+        first_ids, first_ids_blocking, (count: usize) -> Vec<Txid>, |pool| pool.ids().take(count).collect()
+    }
+    question! {
         /// What there is to know of one transaction.
         entry, entry_blocking, (txid: Txid) -> Option<EntryInfo>, |pool| pool.entry(&txid)
     }

@@ -17,8 +17,11 @@ pub struct Policy {
     /// The smallest output: less costs every node more to keep than it is worth to its owner.
     pub dust_limit: Amount,
     /// The most unconfirmed transactions that one may depend on, itself included (Bitcoin Core, `DEFAULT_ANCESTOR_LIMIT`). Bounds the
-    /// work of every insertion. Transactions that a reorganisation returns are exempt.
+    /// work of every insertion.
     pub max_ancestors: u64,
+    /// The same for transactions that a reorganisation returns, which were valid together once. A block can hold a chain of
+    /// thousands, and letting all of it back would take time that grows with its square.
+    pub max_returning_ancestors: u64,
     /// The most memory the transactions may take, in bytes, estimated from above.
     pub max_usage: u64,
     /// After how many seconds a transaction is dropped (Bitcoin Core, `DEFAULT_MEMPOOL_EXPIRY_HOURS`).
@@ -35,6 +38,7 @@ impl Default for Policy {
             max_tx_sigops: 2500,
             dust_limit: Amount::from_units(1).expect("1 is below the supply"),
             max_ancestors: 25,
+            max_returning_ancestors: 100,
             max_usage: 100_000_000,
             expiry: 336 * 3600,
         }

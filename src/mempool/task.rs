@@ -3,7 +3,6 @@
 //! It runs a small executor of its own, so that commands and events of the chain wake it alike while checking signatures blocks
 //! nobody else. Before each command it takes in what the chain has published.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -46,19 +45,15 @@ impl MempoolTask {
     ///
     /// # Errors
     /// Why it ended by itself; the node must then stop.
+    ///
+    /// # Panics
+    /// With the thread's panic, if it panicked.
     pub fn join(self) -> Result<(), MempoolError> {
         match self.thread.join() {
             Ok(result) => result,
-            Err(panic) => Err(MempoolError::Panicked(panic_text(&*panic))),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
     }
-}
-
-/// What a panic said.
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }
 
 /// Starts the mempool of `chain`, empty.

@@ -338,9 +338,9 @@ mod tests {
         ParentContext {
             hash: genesis.hash(),
             height: 0,
-            time: spec.genesis.time,
+            latest_time: spec.genesis.time,
             base: spec.genesis.bits,
-            grandparent_time: None,
+            latest_time_before: None,
             median_time_past: spec.genesis.time,
         }
     }

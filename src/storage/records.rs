@@ -28,6 +28,8 @@ pub struct HeaderRecord {
     pub chainwork: Work,
     /// Its target without easing (see `consensus::required_bits`).
     pub base: CompactTarget,
+    /// The latest time of it and all its ancestors, in seconds since 1970.
+    pub latest_time: u32,
     /// How far it has come.
     pub state: BodyState,
     /// When its whole chain was first received, as a count; orders ties of work. None while a body is missing.
@@ -43,6 +45,7 @@ pub(super) struct StoredHeader {
     pub height: u32,
     pub chainwork: [u8; 32],
     pub base: u32,
+    pub latest_time: u32,
     pub state: BodyState,
     pub received: Option<u64>,
     pub tx_count: Option<u32>,
@@ -64,6 +67,7 @@ impl From<&HeaderRecord> for StoredHeader {
             height: record.height,
             chainwork: record.chainwork.to_be_bytes(),
             base: record.base.0,
+            latest_time: record.latest_time,
             state: record.state,
             received: record.received,
             tx_count: record.tx_count,

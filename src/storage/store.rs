@@ -285,11 +285,38 @@ impl Store {
         &self,
         hash: &PubkeyHash,
     ) -> Result<Vec<(u32, u32, Txid)>, StorageError> {
-        self.rows_of(column::ADDRESS_HISTORY, hash, |key, value| {
-            let (height, index) = keys::parse_address_history(key)?;
-            let txid = Txid::from_bytes(value.try_into().ok()?);
-            Some((height, index, txid))
-        })
+        self.rows_of(column::ADDRESS_HISTORY, hash, history_row)
+    }
+
+    /// Of that history, newest first, `count` transactions after the first `skip`; and how many there are in all. Only the
+    /// former are held in memory.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn latest_history(
+        &self,
+        hash: &PubkeyHash,
+        skip: usize,
+        count: usize,
+    ) -> Result<(Vec<(u32, u32, Txid)>, usize), StorageError> {
+        let column = column::ADDRESS_HISTORY;
+        let last = keys::address_history(hash, u32::MAX, u32::MAX);
+        let start = IteratorMode::From(&last, Direction::Reverse);
+        let mut found = Vec::new();
+        let mut total = 0;
+        for row in self.db.iterator_cf(self.column(column), start) {
+            let (key, value) = row?;
+            if !key.starts_with(hash.as_bytes()) {
+                break;
+            }
+            if total >= skip && found.len() < count {
+                let item = history_row(&key, &value)
+                    .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
+                found.push(item);
+            }
+            total += 1;
+        }
+        Ok((found, total))
     }
 
     /// The rows of a column whose keys begin with a key hash; `parse` gives `None` for a damaged one.
@@ -375,6 +402,12 @@ fn decode_stats(bytes: &[u8]) -> Result<CoinStats, StorageError> {
     })
 }
 
+/// A row of the history: height, place in the block, id.
+fn history_row(key: &[u8], value: &[u8]) -> Option<(u32, u32, Txid)> {
+    let (height, index) = keys::parse_address_history(key)?;
+    Some((height, index, Txid::from_bytes(value.try_into().ok()?)))
+}
+
 fn decode_header(key: &[u8], value: &[u8]) -> Result<HeaderRecord, StorageError> {
     let stored: StoredHeader = codec::decode(column::HEADERS, key, value)?;
     let header = BlockHeader::from_bytes(&stored.header)
@@ -388,6 +421,7 @@ fn decode_header(key: &[u8], value: &[u8]) -> Result<HeaderRecord, StorageError>
         height: stored.height,
         chainwork: Work::from_be_bytes(stored.chainwork),
         base: CompactTarget(stored.base),
+        latest_time: stored.latest_time,
         state: stored.state,
         received: stored.received,
         tx_count: stored.tx_count,

@@ -211,6 +211,23 @@ fn t10_a_long_chain_comes_back_from_a_reorganisation_whole() {
     ));
 }
 
+/// A block may hold a chain of thousands of payments. What lies beyond the limit is dropped, so that letting a block back in takes
+/// time in proportion to its size.
+#[test]
+fn t10_of_a_very_long_chain_the_first_part_comes_back() {
+    let mut model = model();
+    let mut chain = vec![payment(&[first_coin(0)], &[COIN_VALUE])];
+    for _ in 0..150 {
+        let last = chain.last().unwrap();
+        chain.push(payment(&[output(last, 0)], &[COIN_VALUE]));
+    }
+    model.connect(chain);
+    model.disconnect();
+    model.settle();
+    model.check();
+    assert_eq!(model.pool.len(), 100);
+}
+
 #[test]
 fn t10_what_is_immature_or_not_final_after_a_reorganisation_goes() {
     let mut model = model();
