@@ -10,7 +10,7 @@ use quarry::{
     consensus::{BLOCK_VERSION, ChainSpec, height_push, required_bits},
     keys::{SecretKey, sign_input},
     mempool::{self, MempoolHandle, MempoolTask, Policy, TxSource},
-    network::{self, NetworkConfig, NetworkError, NetworkHandle},
+    network::{self, NetworkConfig, NetworkError, NetworkHandle, sync::SyncState},
     primitives::{
         Amount, Block, BlockHash, BlockHeader, MerkleRoot, OutPoint, Script, Transaction, TxIn,
         TxOut, UncheckedAmount,
@@ -443,6 +443,43 @@ async fn a_burst_of_large_messages_leaves_the_gossip_alive() {
         a.mine(salt, 0).await;
         let time = agree("gossip is alive", &[&a, &b]).await;
         assert!(time < Duration::from_secs(1), "after {time:?}");
+    }
+    a.stop().await;
+    b.stop().await;
+}
+
+/// Headers with more work whose bodies nobody has: they silenced a node, and stopped its miner, for ever.
+///
+/// ```text
+/// genesis ── 3            (a, b)
+///        └── 12 headers   (a; the node that had the bodies is gone)
+/// ```
+#[tokio::test(flavor = "multi_thread")]
+async fn withheld_bodies_do_not_silence_a_node() {
+    let a = Node::new(&[]).await;
+    let b = Node::new(&[&a]).await;
+    a.mine_many(1, 3).await;
+    agree("before", &[&a, &b]).await;
+
+    let gone = Node::new(&[]).await;
+    gone.mine_many(2, 12).await;
+    let headers = gone
+        .chain
+        .reader()
+        .headers_after(&[], &BlockHash::ZERO, 100);
+    gone.stop().await;
+    a.chain.submit_headers(headers).await.expect("good headers");
+    assert_eq!(a.chain.reader().best_header().height, 12);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sync = a.network.status().borrow().sync;
+    assert_eq!(sync, SyncState::Synced { height: 3 });
+
+    for salt in 3..6 {
+        a.mine(salt, 0).await;
+        let time = agree("its blocks are announced", &[&a, &b]).await;
+        assert!(time < Duration::from_secs(2), "after {time:?}");
+        b.mine(salt, 0).await;
+        agree("and it takes those of others", &[&a, &b]).await;
     }
     a.stop().await;
     b.stop().await;

@@ -57,8 +57,8 @@ pub struct NetworkStatus {
 pub(super) enum Command {
     /// Tell about all peers.
     Peers(oneshot::Sender<Vec<PeerInfo>>),
-    /// Keep connected to this one.
-    Add(Route),
+    /// Keep connected to this one. Answers whether it was not kept already.
+    Add(Route, oneshot::Sender<bool>),
     /// Forget a reserved peer, and disconnect from it. Answers whether it was known.
     Remove(RemoveTarget, oneshot::Sender<bool>),
 }
@@ -90,15 +90,16 @@ impl NetworkHandle {
         answer.await.unwrap_or_default()
     }
 
-    /// Keeps a connection to this peer, as `--peer` does.
+    /// Keeps a connection to this peer, as `--peer` does. Answers whether that is new.
     ///
     /// # Errors
     /// [`AddressError`] when `address` is none.
-    pub async fn add_peer(&self, address: &str) -> Result<(), AddressError> {
+    pub async fn add_peer(&self, address: &str) -> Result<bool, AddressError> {
         let route = Route::parse(address)?;
-        // A closed channel means that the node is stopping: there is nobody to add a peer to.
-        let _ = self.commands.send(Command::Add(route)).await;
-        Ok(())
+        let (reply, answer) = oneshot::channel();
+        // A closed channel means that the node is stopping: there is nobody to add a peer to, and nothing is wrong with it.
+        let _ = self.commands.send(Command::Add(route, reply)).await;
+        Ok(answer.await.unwrap_or(true))
     }
 
     /// Undoes [`Self::add_peer`] (same address) or disconnects from a peer (its id). Answers

@@ -58,9 +58,10 @@ pub(super) const MDNS_TTL: Duration = Duration::from_secs(120);
 pub(super) const MAX_SERVING: usize = 32;
 /// Inbound requests being served for one peer.
 pub(super) const MAX_SERVING_PER_PEER: usize = 4;
-/// Chain and mempool calls under way for gossip; messages beyond are ignored, and sync makes up
-/// for them.
-pub(super) const MAX_GOSSIP_CALLS: usize = 128;
+/// Gossiped blocks being judged; messages beyond are ignored, and sync makes up for them.
+pub(super) const MAX_BLOCK_CALLS: usize = 128;
+/// Gossiped batches of transactions being judged; messages beyond are ignored, and their senders repeat them.
+pub(super) const MAX_TRANSACTION_CALLS: usize = 128;
 /// Commands from handles waiting for the task.
 pub(super) const COMMAND_BUFFER: usize = 32;
 /// Bodies looked ahead for; 512 blocks of 1 MB would be too much memory, so sync also counts bytes.

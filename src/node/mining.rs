@@ -1,4 +1,7 @@
 //! When the miner works: not while the node catches up, since blocks on an old tip only make forks.
+//!
+//! To catch up means that blocks arrive. Headers with more work stop no miner for long if their blocks do not come: whoever sent
+//! them may be gone, or keep them back, and the chain must go on without them. [`SyncState::Blocks`] says so.
 
 use std::convert::Infallible;
 
@@ -39,7 +42,7 @@ pub(super) async fn gate(
     Ok(())
 }
 
-/// Whether many blocks are missing whose headers were checked. What peers merely claim must not stop the miner.
+/// Whether many blocks are on their way to us whose headers were checked. What peers merely claim must not stop the miner.
 const fn is_behind(sync: &SyncState) -> bool {
     match sync {
         SyncState::Blocks { height, target } => target.saturating_sub(*height) > GAP,
@@ -64,5 +67,7 @@ mod tests {
             target: u32::MAX
         }));
         assert!(!is_behind(&SyncState::Alone));
+        // Headers whose blocks do not come, too: see `network::sync`.
+        assert!(!is_behind(&SyncState::Synced { height }));
     }
 }

@@ -10,6 +10,9 @@ pub enum WireError {
     /// Not protobuf, or not of this schema.
     #[error("malformed protobuf: {0}")]
     Protobuf(#[from] prost::DecodeError),
+    /// Not the one encoding that a gossiped content has.
+    #[error("the message is not encoded in the one allowed way")]
+    NotCanonical,
     /// A field of fixed length has another length.
     #[error("{field} has {found} bytes instead of {expected}")]
     Length {

@@ -47,6 +47,8 @@ pub fn encode_block_gossip(block: &Block) -> Vec<u8> {
 /// [`WireError`] when the bytes break the schema or a limit.
 pub fn decode_block_gossip(bytes: &[u8]) -> Result<BlockGossip, WireError> {
     let message = proto::BlockGossip::decode(bytes)?;
+    // Fields that we do not know, and fields that come twice, would make many messages of one.
+    only_encoding(&message, bytes)?;
     match (message.block.is_empty(), message.header.is_empty()) {
         (false, true) => {
             at_most("block", message.block.len(), MAX_GOSSIP_BLOCK)?;
@@ -66,6 +68,15 @@ pub fn decode_block_gossip(bytes: &[u8]) -> Result<BlockGossip, WireError> {
             limit: 1,
             found: 2,
         }),
+    }
+}
+
+/// Refuses bytes that are not the one encoding of `message`.
+fn only_encoding(message: &impl Message, bytes: &[u8]) -> Result<(), WireError> {
+    if message.encoded_len() == bytes.len() && message.encode_to_vec() == bytes {
+        Ok(())
+    } else {
+        Err(WireError::NotCanonical)
     }
 }
 
@@ -89,6 +100,7 @@ pub fn encode_transaction_batch<'a>(
 pub fn decode_transaction_batch(bytes: &[u8]) -> Result<Vec<Transaction>, WireError> {
     check_count(bytes, 1, "transactions", MAX_BATCH_TRANSACTIONS)?;
     let message = proto::TransactionBatch::decode(bytes)?;
+    only_encoding(&message, bytes)?;
     if message.transactions.is_empty() {
         return Err(WireError::Missing("transactions"));
     }
@@ -159,6 +171,37 @@ mod tests {
         let mut both = encode_block_gossip(&block(100));
         both.extend(encode_block_gossip(&block(MAX_GOSSIP_BLOCK)));
         assert!(decode_block_gossip(&both).is_err());
+    }
+
+    /// Padding made any number of messages of one, up to the size limit of the topic, and every node relayed each of them.
+    #[test]
+    fn one_content_has_one_encoding() {
+        let small = encode_block_gossip(&block(100));
+        let large = encode_block_gossip(&block(MAX_GOSSIP_BLOCK));
+        let batch = encode_transaction_batch(&[transaction(9)], 3);
+        // An unknown field, a second copy of a known one, a default value spelt out, a length of more bytes than it needs.
+        let unknown = [0x7a, 0x02, 0x00, 0x00].as_slice();
+        for good in [&small, &large] {
+            assert!(decode_block_gossip(good).is_ok());
+            for tail in [unknown, good, &[0x0a, 0x00], &[0x12, 0x00]] {
+                let padded = [good.as_slice(), tail].concat();
+                assert!(matches!(
+                    decode_block_gossip(&padded),
+                    Err(WireError::NotCanonical)
+                ));
+            }
+        }
+        assert!(decode_transaction_batch(&batch).is_ok());
+        for tail in [unknown, &[0x10, 0x03], &[0x10, 0x00]] {
+            let padded = [batch.as_slice(), tail].concat();
+            assert!(matches!(
+                decode_transaction_batch(&padded),
+                Err(WireError::NotCanonical)
+            ));
+        }
+        let mut long = vec![large[0], large[1] | 0x80, 0x00];
+        long.extend_from_slice(&large[2..]);
+        assert!(decode_block_gossip(&long).is_err());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! What waits to be published: batches being filled, and messages that nobody could take.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
-use super::settings::MAX_TRANSACTION_MESSAGE;
+use super::{recent::Form, settings::MAX_TRANSACTION_MESSAGE};
 use crate::{
-    primitives::{BlockHash, Encode, Transaction},
+    primitives::{Block, BlockHash, Encode, Transaction},
     wire::{
-        encode_transaction_batch,
-        limits::{BATCH_TARGET_BYTES, MAX_BATCH_TRANSACTIONS},
+        encode_block_gossip, encode_transaction_batch,
+        limits::{BATCH_TARGET_BYTES, MAX_BATCH_TRANSACTIONS, MAX_GOSSIP_BLOCK},
     },
 };
 
@@ -24,14 +27,30 @@ pub(in crate::network) enum Publication {
     Block {
         /// Its hash.
         hash: BlockHash,
+        /// How it is announced.
+        form: Form,
         /// The encoded message.
         data: Vec<u8>,
     },
     /// A batch of transactions.
     Transactions {
+        /// What is in it.
+        transactions: Vec<Arc<Transaction>>,
         /// The encoded message.
         data: Vec<u8>,
     },
+}
+
+impl Publication {
+    /// Announces `block`, whose hash is `hash`.
+    pub(in crate::network) fn block(hash: BlockHash, block: &Block) -> Self {
+        let whole = block.encoded_len() <= MAX_GOSSIP_BLOCK;
+        Self::Block {
+            hash,
+            form: if whole { Form::Whole } else { Form::Header },
+            data: encode_block_gossip(block),
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -45,7 +64,7 @@ pub(in crate::network) struct Outbox {
     round: u32,
     /// Only the newest block is worth repeating.
     waiting_block: Option<Publication>,
-    waiting: VecDeque<Publication>,
+    waiting: VecDeque<Vec<Arc<Transaction>>>,
 }
 
 impl Outbox {
@@ -67,8 +86,8 @@ impl Outbox {
         }
     }
 
-    /// Announces transactions again: in other messages than before, since gossip drops what it has
-    /// seen.
+    /// Announces transactions again, and those that wait: in other messages than before, since gossip
+    /// drops what it has seen.
     pub(in crate::network) fn repeat<'a>(
         &mut self,
         now: u64,
@@ -76,8 +95,12 @@ impl Outbox {
     ) {
         self.close_batch();
         self.round = self.round.wrapping_add(1);
-        for transaction in transactions {
-            self.add(now, Arc::clone(transaction));
+        let mut added = HashSet::new();
+        let waiting: Vec<_> = self.waiting.drain(..).flatten().collect();
+        for transaction in waiting.into_iter().chain(transactions.map(Arc::clone)) {
+            if added.insert(transaction.txid()) {
+                self.add(now, transaction);
+            }
         }
     }
 
@@ -93,22 +116,23 @@ impl Outbox {
     pub(in crate::network) fn keep(&mut self, publication: Publication) {
         match publication {
             Publication::Block { .. } => self.waiting_block = Some(publication),
-            Publication::Transactions { .. } => {
+            Publication::Transactions { transactions, .. } => {
                 if self.waiting.len() >= MAX_WAITING {
                     self.waiting.pop_front();
                 }
-                self.waiting.push_back(publication);
+                self.waiting.push_back(transactions);
             }
         }
     }
 
-    /// Everything that waited for a subscriber.
-    pub(in crate::network) fn take_waiting(&mut self) -> Vec<Publication> {
-        self.waiting_block
-            .take()
-            .into_iter()
-            .chain(self.waiting.drain(..))
-            .collect()
+    /// The block that waited for a subscriber.
+    pub(in crate::network) fn take_waiting_block(&mut self) -> Option<Publication> {
+        self.waiting_block.take()
+    }
+
+    /// Whether transactions wait for [`Self::repeat`].
+    pub(in crate::network) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     fn close_batch(&mut self) {
@@ -117,7 +141,10 @@ impl Outbox {
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             let data = encode_transaction_batch(batch.iter().map(Arc::as_ref), self.round);
-            self.ready.push_back(Publication::Transactions { data });
+            self.ready.push_back(Publication::Transactions {
+                transactions: batch,
+                data,
+            });
         }
     }
 }
@@ -150,7 +177,7 @@ mod tests {
         publications
             .iter()
             .map(|publication| match publication {
-                Publication::Transactions { data } => {
+                Publication::Transactions { data, .. } => {
                     assert!(data.len() <= MAX_TRANSACTION_MESSAGE);
                     decode_transaction_batch(data).unwrap().len()
                 }
@@ -188,15 +215,40 @@ mod tests {
     fn what_waits_is_bounded_and_only_the_newest_block_is_kept() {
         let mut outbox = Outbox::default();
         for i in 0..200 {
-            outbox.keep(Publication::Transactions { data: vec![i] });
+            outbox.keep(Publication::Transactions {
+                transactions: vec![transaction(usize::from(i), 10)],
+                data: Vec::new(),
+            });
             outbox.keep(Publication::Block {
                 hash: BlockHash::from_bytes([i; 32]),
+                form: Form::Whole,
                 data: vec![i],
             });
         }
-        let waiting = outbox.take_waiting();
-        assert_eq!(waiting.len(), MAX_WAITING + 1);
-        assert!(matches!(&waiting[0], Publication::Block { data, .. } if data == &[199]));
-        assert!(outbox.take_waiting().is_empty());
+        let block = outbox.take_waiting_block();
+        assert!(matches!(block, Some(Publication::Block { data, .. }) if data == [199]));
+        assert!(outbox.take_waiting_block().is_none());
+        assert_eq!(outbox.waiting.len(), MAX_WAITING);
+        outbox.repeat(0, std::iter::empty());
+        assert!(!outbox.has_waiting());
+        assert_eq!(sizes(&outbox.take_ready(1_000)), [MAX_WAITING]);
+    }
+
+    /// gossipsub takes a message for published that no queue had room for: the same bytes never go out again.
+    #[test]
+    fn what_was_not_taken_goes_in_other_bytes() {
+        let mut outbox = Outbox::default();
+        outbox.add(0, transaction(1, 10));
+        let first = outbox.take_ready(1_000).remove(0).unwrap();
+        let Publication::Transactions { data, .. } = &first else {
+            panic!("no block was added");
+        };
+        let before = data.clone();
+        outbox.keep(first);
+        let own = [transaction(1, 10), transaction(2, 10)];
+        outbox.repeat(1_000, own.iter());
+        let again = outbox.take_ready(2_000);
+        assert_eq!(sizes(&again), [2], "each transaction once");
+        assert!(matches!(&again[0], Publication::Transactions { data, .. } if *data != before));
     }
 }

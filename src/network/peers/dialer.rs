@@ -137,12 +137,17 @@ impl Dialer {
             return;
         };
         target.source = target.source.min(source);
+        let mut is_news = source == Source::Local;
         if let Route::Addresses { addresses, .. } = &mut target.route
             && !addresses.contains(&address)
         {
             // The newest address is tried first.
             addresses.insert(0, address);
             addresses.truncate(MAX_ADDRESSES);
+            is_news = true;
+        }
+        // mDNS tells of an address when it appears: a peer that was gone for long is back.
+        if is_news {
             target.failures = 0;
             target.next = target.next.min(when);
         }
@@ -273,18 +278,39 @@ impl Dialer {
         });
     }
 
-    /// Removes targets that were added with `route`; returns the peers they lead to.
-    pub(in crate::network) fn remove(&mut self, route: &Route) -> Vec<PeerId> {
+    /// Whether a reserved target was added with `route`.
+    pub(in crate::network) fn has_reserved(&self, route: &Route) -> bool {
+        let mut targets = self.targets.values();
+        targets.any(|target| target.source == Source::Reserved && target.route == *route)
+    }
+
+    /// We ourselves answered at `address` of a target: it is not dialled there again, even if it was given by hand.
+    pub(in crate::network) fn forget_ourselves(&mut self, id: TargetId, address: &Multiaddr) {
+        if let Some(target) = self.targets.get_mut(&id)
+            && let Route::Addresses { addresses, .. } = &mut target.route
+        {
+            addresses.retain(|other| other != address);
+            if addresses.is_empty() {
+                self.targets.remove(&id);
+            }
+        }
+    }
+
+    /// Removes targets that were added with `route`; returns the peers they lead to, of which there are none yet where nobody
+    /// was reached, or `None` where there is no such target.
+    pub(in crate::network) fn remove(&mut self, route: &Route) -> Option<Vec<PeerId>> {
         let mut peers = Vec::new();
+        let mut found = false;
         self.targets.retain(|_, target| {
             let same = target.route == *route;
+            found |= same;
             if same {
                 peers.extend(target.route.peer());
                 peers.append(&mut target.peers);
             }
             !same
         });
-        peers
+        found.then_some(peers)
     }
 
     /// Whether `peer` is reached through a reserved target.
@@ -404,6 +430,18 @@ mod tests {
     }
 
     #[test]
+    fn a_target_can_be_removed_before_anybody_was_reached() {
+        let mut dialer = Dialer::default();
+        assert_eq!(dialer.remove(&route(1)), None);
+        dialer.add(Source::Known, route(1), 0).unwrap();
+        assert!(!dialer.has_reserved(&route(1)));
+        dialer.add(Source::Reserved, route(1), 0).unwrap();
+        assert!(dialer.has_reserved(&route(1)) && !dialer.has_reserved(&route(2)));
+        assert_eq!(dialer.remove(&route(1)), Some(Vec::new()));
+        assert_eq!(dialer.remove(&route(1)), None);
+    }
+
+    #[test]
     fn strangers_are_left_alone() {
         let mut dialer = Dialer::default();
         let peer = PeerId::random();
@@ -414,6 +452,39 @@ mod tests {
         dialer.lost(1, &peer);
         assert!(dialer.due(3_599_999, 0, |_| false).is_empty());
         assert_eq!(dialer.due(3_600_000, 0, |_| false).len(), 1);
+    }
+
+    /// A node was away for a night; its address is the old one, and it waited up to 5 min to be dialled.
+    #[test]
+    fn a_peer_that_mdns_sees_again_is_dialled_at_once() {
+        let mut dialer = Dialer::default();
+        let peer = PeerId::random();
+        dialer.learn(Source::Local, peer, address(1), 0);
+        let mut now = 0;
+        for _ in 0..200 {
+            while dialer.due(now, 0, |_| false).is_empty() {
+                now += 1_000;
+            }
+            let id = *dialer.targets.keys().next().unwrap();
+            dialer.failed(now, id);
+        }
+        assert!(dialer.due(now + 200_000, 0, |_| false).is_empty());
+        dialer.learn(Source::Known, peer, address(1), now);
+        assert!(dialer.due(now, 0, |_| false).is_empty());
+        dialer.learn(Source::Local, peer, address(1), now);
+        let (id, _) = dialer.due(now, 0, |_| false)[0];
+        dialer.failed(now, id);
+        assert_eq!(dialer.due(now + 2_000, 0, |_| false).len(), 1);
+    }
+
+    #[test]
+    fn a_reserved_target_that_is_ourselves_is_dropped() {
+        let mut dialer = Dialer::default();
+        let id = dialer.add(Source::Reserved, route(1), 0).unwrap();
+        dialer.due(0, 0, |_| false);
+        dialer.failed(0, id);
+        dialer.forget_ourselves(id, &address(1));
+        assert!(dialer.due(99_999, 0, |_| false).is_empty());
     }
 
     #[test]

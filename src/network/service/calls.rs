@@ -1,26 +1,28 @@
 //! Calls of chain and mempool: what runs in helper tasks, and how their errors are read.
 //!
-//! This is the only place that maps errors of other modules to verdicts on peers; each mapping is
-//! one exhaustive match.
+//! This (and `transactions`, for the mempool) is the only place that maps errors of other modules to
+//! verdicts on peers; each mapping is one exhaustive match.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use libp2p::{PeerId, gossipsub::MessageId, request_response::ResponseChannel};
 
+use super::{
+    facts::{FactsSource, chain_up_to},
+    transactions::BatchVerdict,
+};
 use crate::{
     chain::{ChainHandle, ChainReader, SubmitError},
-    mempool::{MempoolHandle, TxSource},
     network::{
         NetworkError,
-        limits::MISSING_WINDOW,
+        gossip::Form,
         peers::{Fault, TargetId},
         sync::{BlockVerdict, Facts, HeadersVerdict, PeerKey, PeerStatus},
     },
-    primitives::{Block, BlockHash, BlockHeader},
+    primitives::{Block, BlockHash, BlockHeader, Transaction},
     wire::{
         BlockGossip, HeadersRequest, Protocol, Response, decode_block_gossip,
-        decode_transaction_batch,
-        limits::{BLOCKS_SOFT_LIMIT, MAX_HEADERS, MAX_LOCATOR},
+        limits::{BLOCKS_SOFT_LIMIT, MAX_HEADERS},
     },
 };
 
@@ -77,9 +79,10 @@ pub(super) enum Done {
     GossipTransactions {
         source: PeerId,
         id: MessageId,
-        relay: Relay,
-        fault: Option<Fault>,
+        verdict: BatchVerdict,
     },
+    /// Our own transactions that wait in the mempool.
+    OwnTransactions(Vec<Arc<Transaction>>),
     /// A name was looked up.
     Resolved {
         target: TargetId,
@@ -108,7 +111,7 @@ pub(super) enum GossipJudgement {
     /// Relay it, and take it in.
     News(BlockGossip),
     /// Relay it; we have it.
-    Known(BlockHash),
+    Known(BlockHash, Form),
     /// Drop it, and ask the sender for headers: we lack its parent.
     UnknownParent,
     /// Drop it.
@@ -121,37 +124,17 @@ pub(super) enum GossipJudgement {
     OurFault,
 }
 
-/// Reads what sync wants to know. Blocking.
-pub(super) fn read_facts(reader: &ChainReader, stamp: u64) -> Facts {
-    let best = reader.best_header();
-    // The best header first: headers that we have are then not sent again.
-    let mut locator = reader.locator();
-    if locator.first() != Some(&best.hash) {
-        locator.insert(0, best.hash);
-        locator.truncate(MAX_LOCATOR);
-    }
-    Facts {
-        stamp,
-        tip_height: reader.tip().height,
-        best_header: best.hash,
-        best_header_height: best.height,
-        best_header_work: best.chainwork,
-        locator,
-        missing: reader.missing_blocks(MISSING_WINDOW),
-    }
-}
-
-/// [`read_facts`] off the executor.
-pub(super) async fn facts(chain: &ChainHandle, stamp: u64) -> Result<Facts, String> {
+/// [`FactsSource::read`] off the executor.
+async fn read_facts(chain: &ChainHandle, facts: Arc<FactsSource>) -> Result<Facts, String> {
     let reader = chain.reader().clone();
-    tokio::task::spawn_blocking(move || read_facts(&reader, stamp))
+    tokio::task::spawn_blocking(move || facts.read(&reader))
         .await
         .map_err(|error| error.to_string())
 }
 
 /// Reads the chain, as a task.
-pub(super) async fn refresh(chain: ChainHandle, stamp: u64) -> Done {
-    facts(&chain, stamp)
+pub(super) async fn refresh(chain: ChainHandle, facts: Arc<FactsSource>) -> Done {
+    read_facts(&chain, facts)
         .await
         .map_or_else(Done::ChainGone, Done::Facts)
 }
@@ -159,7 +142,7 @@ pub(super) async fn refresh(chain: ChainHandle, stamp: u64) -> Done {
 /// Hands headers to the chain.
 pub(super) async fn judge_headers(
     chain: ChainHandle,
-    stamp: u64,
+    facts: Arc<FactsSource>,
     peer: PeerKey,
     headers: Vec<BlockHeader>,
 ) -> Done {
@@ -171,29 +154,27 @@ pub(super) async fn judge_headers(
             None => return Done::ChainGone(error.to_string()),
         },
     };
-    match facts(&chain, stamp).await {
+    let has = last.and_then(|hash| chain_up_to(chain.reader(), &hash));
+    if let Some(has) = &has {
+        facts.add_end(has.best_hash);
+    }
+    match read_facts(&chain, facts).await {
         Ok(facts) => Done::HeadersJudged {
             peer,
             verdict,
-            has: last.and_then(|hash| chain_up_to(chain.reader(), &hash)),
+            has,
             facts,
         },
         Err(error) => Done::ChainGone(error),
     }
 }
 
-/// What a peer that sent this valid header has: the chain up to it.
-fn chain_up_to(reader: &ChainReader, hash: &BlockHash) -> Option<PeerStatus> {
-    let info = reader.header_info(hash).filter(|info| !info.is_invalid)?;
-    Some(PeerStatus {
-        best_hash: *hash,
-        best_height: info.height,
-        work: info.chainwork,
-    })
-}
-
 /// Hands blocks to the chain, in order, until one fails.
-pub(super) async fn judge_blocks(chain: ChainHandle, stamp: u64, blocks: Vec<Arc<Block>>) -> Done {
+pub(super) async fn judge_blocks(
+    chain: ChainHandle,
+    facts: Arc<FactsSource>,
+    blocks: Vec<Arc<Block>>,
+) -> Done {
     let mut verdicts = Vec::with_capacity(blocks.len());
     for block in blocks {
         let hash = block.header.hash();
@@ -206,7 +187,7 @@ pub(super) async fn judge_blocks(chain: ChainHandle, stamp: u64, blocks: Vec<Arc
             break;
         }
     }
-    match facts(&chain, stamp).await {
+    match read_facts(&chain, facts).await {
         Ok(facts) => Done::BlocksJudged { verdicts, facts },
         Err(error) => Done::ChainGone(error),
     }
@@ -254,7 +235,7 @@ pub(super) async fn judge_gossip_block(
     id: MessageId,
     data: Vec<u8>,
 ) -> Done {
-    let judgement = match judge_block_message(&chain, &data).await {
+    let judgement = match judge_block_message(&chain, &data) {
         Ok(judgement) => judgement,
         Err(gone) => return Done::ChainGone(gone),
     };
@@ -265,7 +246,7 @@ pub(super) async fn judge_gossip_block(
     }
 }
 
-async fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgement, String> {
+fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgement, String> {
     let message = match decode_block_gossip(data) {
         Ok(message) => message,
         Err(error) => {
@@ -280,7 +261,7 @@ async fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJ
         }
     }
     let header = *message.header();
-    if let Err(error) = chain.check_header(header).await {
+    if let Err(error) = chain.check_header(&header) {
         return error_judgement(&error).ok_or_else(|| error.to_string());
     }
     let reader = chain.reader();
@@ -295,7 +276,11 @@ async fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJ
         .header_info(&hash)
         .is_some_and(|info| info.tx_count.is_some());
     Ok(if have {
-        GossipJudgement::Known(hash)
+        let form = match message {
+            BlockGossip::Whole(_) => Form::Whole,
+            BlockGossip::Header(_) => Form::Header,
+        };
+        GossipJudgement::Known(hash, form)
     } else {
         GossipJudgement::News(message)
     })
@@ -317,7 +302,7 @@ fn error_judgement(error: &SubmitError) -> Option<GossipJudgement> {
 /// Gives a gossiped block to the chain.
 pub(super) async fn take_gossip_block(
     chain: ChainHandle,
-    stamp: u64,
+    facts: Arc<FactsSource>,
     source: PeerId,
     block: Block,
 ) -> Done {
@@ -326,11 +311,15 @@ pub(super) async fn take_gossip_block(
         Ok(verdict) => verdict,
         Err(gone) => return Done::ChainGone(gone),
     };
-    match facts(&chain, stamp).await {
+    let has = chain_up_to(chain.reader(), &hash);
+    if let Some(has) = &has {
+        facts.add_end(has.best_hash);
+    }
+    match read_facts(&chain, facts).await {
         Ok(facts) => Done::GossipBody {
             source,
             verdict,
-            has: chain_up_to(chain.reader(), &hash),
+            has,
             facts,
         },
         Err(gone) => Done::ChainGone(gone),
@@ -340,7 +329,7 @@ pub(super) async fn take_gossip_block(
 /// Takes in the header of a block that was announced by header only.
 pub(super) async fn take_gossip_header(
     chain: ChainHandle,
-    stamp: u64,
+    facts: Arc<FactsSource>,
     source: PeerId,
     header: BlockHeader,
 ) -> Done {
@@ -349,56 +338,13 @@ pub(super) async fn take_gossip_header(
         Err(error) if headers_verdict(&error).is_some() => false,
         Err(error) => return Done::ChainGone(error.to_string()),
     };
-    let reader = chain.reader().clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let hash = header.hash();
-        let has = chain_up_to(&reader, &hash).filter(|_| accepted);
-        (has, read_facts(&reader, stamp))
-    });
-    match read.await {
-        Ok((has, facts)) => Done::GossipAnnounced { source, has, facts },
-        Err(error) => Done::ChainGone(error.to_string()),
+    let has = chain_up_to(chain.reader(), &header.hash()).filter(|_| accepted);
+    if let Some(has) = &has {
+        facts.add_end(has.best_hash);
     }
-}
-
-/// Judges a batch of transactions. A batch with one that no state could make valid is refused as
-/// a whole; what depends on state is never held against anyone.
-pub(super) async fn judge_gossip_transactions(
-    mempool: MempoolHandle,
-    source: PeerId,
-    id: MessageId,
-    data: Vec<u8>,
-) -> Done {
-    let transactions = match decode_transaction_batch(&data) {
-        Ok(transactions) => transactions,
-        Err(error) => {
-            tracing::debug!(%error, "malformed transaction gossip");
-            return Done::GossipTransactions {
-                source,
-                id,
-                relay: Relay::Reject,
-                fault: Some(Fault::BadGossip),
-            };
-        }
-    };
-    let (mut relay, mut fault) = (Relay::Ignore, None);
-    for result in mempool.submit_many(transactions, TxSource::Peer).await {
-        match result {
-            Ok(accepted) if accepted.newly && relay == Relay::Ignore => relay = Relay::Accept,
-            Ok(_) => {}
-            Err(error) if error.is_senders_fault() => {
-                tracing::debug!(%error, "a batch holds an invalid transaction");
-                relay = Relay::Reject;
-                fault = Some(Fault::InvalidTransaction);
-            }
-            Err(_) => {}
-        }
-    }
-    Done::GossipTransactions {
-        source,
-        id,
-        relay,
-        fault,
+    match read_facts(&chain, facts).await {
+        Ok(facts) => Done::GossipAnnounced { source, has, facts },
+        Err(error) => Done::ChainGone(error),
     }
 }
 

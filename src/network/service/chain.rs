@@ -7,10 +7,12 @@ use libp2p::gossipsub::MessageAcceptance;
 use super::{
     Service, Step,
     calls::{Done, GossipJudgement, Relay},
+    transactions,
 };
 use crate::{
     chain::{ChainEvent, Event, Lagged, MempoolEvent},
     network::{NetworkError, sync::Event as SyncEvent},
+    primitives::{Transaction, Txid},
 };
 
 /// Own transactions remembered until they are in a block.
@@ -25,10 +27,13 @@ impl Service {
                 // These are our own.
                 Event::Peer(_) => {}
             },
-            // Events are hints here: the next reading of the chain has everything.
+            // Events are hints here: the next reading of chain and mempool has everything.
             Err(Lagged { missed }) => {
                 tracing::debug!(missed, "events were missed");
                 self.refresh_facts();
+                self.tell_status();
+                let mempool = self.mempool.clone();
+                self.tasks.spawn(transactions::own_transactions(mempool));
             }
         }
     }
@@ -51,9 +56,7 @@ impl Service {
             } => {
                 // Those of peers were relayed with the verdict on their batch.
                 if *local {
-                    if self.own_transactions.len() < MAX_OWN_TRANSACTIONS {
-                        self.own_transactions.insert(*txid, Arc::clone(tx));
-                    }
+                    self.remember_own(*txid, tx);
                     let now = self.now();
                     self.outbox.add(now, Arc::clone(tx));
                 }
@@ -62,6 +65,21 @@ impl Service {
                 self.own_transactions.remove(txid);
             }
         }
+    }
+
+    fn remember_own(&mut self, txid: Txid, tx: &Arc<Transaction>) {
+        if self.own_transactions.len() < MAX_OWN_TRANSACTIONS {
+            self.own_transactions.insert(txid, Arc::clone(tx));
+        }
+    }
+
+    /// The mempool was asked for our own transactions, since events about them were missed.
+    fn on_own_transactions(&mut self, own: &[Arc<Transaction>]) {
+        self.own_transactions.clear();
+        for tx in own {
+            self.remember_own(tx.txid(), tx);
+        }
+        self.repeat_soon(self.now());
     }
 
     /// A helper task has ended.
@@ -83,11 +101,9 @@ impl Service {
                 self.sync_event(SyncEvent::HeadersJudged {
                     peer,
                     verdict,
+                    has,
                     facts,
                 });
-                if let Some(status) = has {
-                    self.sync_event(SyncEvent::PeerHas { peer, status });
-                }
             }
             Done::BlocksJudged { verdicts, facts } => {
                 tracing::debug!(
@@ -108,7 +124,7 @@ impl Service {
                 id,
                 judgement,
             } => {
-                self.gossip_calls = self.gossip_calls.saturating_sub(1);
+                self.block_calls = self.block_calls.saturating_sub(1);
                 self.on_gossip_judged(source, &id, judgement);
             }
             Done::GossipBody {
@@ -117,26 +133,30 @@ impl Service {
                 has,
                 facts,
             } => {
-                self.gossip_calls = self.gossip_calls.saturating_sub(1);
+                self.block_calls = self.block_calls.saturating_sub(1);
                 self.on_gossip_body(source, verdict);
                 self.on_gossip_taken(source, has, facts);
             }
             Done::GossipAnnounced { source, has, facts } => {
-                self.gossip_calls = self.gossip_calls.saturating_sub(1);
+                self.block_calls = self.block_calls.saturating_sub(1);
                 self.on_gossip_taken(source, has, facts);
             }
             Done::GossipTransactions {
                 source,
                 id,
-                relay,
-                fault,
+                verdict,
             } => {
-                self.gossip_calls = self.gossip_calls.saturating_sub(1);
-                self.report(&id, source, relay);
-                if let Some(fault) = fault {
+                self.transaction_calls = self.transaction_calls.saturating_sub(1);
+                self.report(&id, source, verdict.relay);
+                if let Some(fault) = verdict.fault {
                     self.punish(source, fault);
                 }
+                let now = self.now();
+                for transaction in verdict.announce {
+                    self.outbox.add(now, transaction);
+                }
             }
+            Done::OwnTransactions(own) => self.on_own_transactions(&own),
             Done::Resolved { target, addresses } => self.on_resolved(target, addresses),
             Done::BookSaved(result) => {
                 if let Err(error) = result {
@@ -163,7 +183,7 @@ impl GossipJudgement {
     /// The verdict for gossipsub.
     pub(super) fn relay(&self) -> Relay {
         match self {
-            Self::News(_) | Self::Known(_) => Relay::Accept,
+            Self::News(_) | Self::Known(..) => Relay::Accept,
             Self::UnknownParent | Self::Stale | Self::Future | Self::OurFault => Relay::Ignore,
             Self::Bad(_) => Relay::Reject,
         }

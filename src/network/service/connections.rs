@@ -7,7 +7,7 @@ use libp2p::{
     swarm::{ConnectionError, ConnectionId},
 };
 
-use super::{Service, unix_time};
+use super::{Service, facts::chain_up_to};
 use crate::{
     chain::{Event as NodeEvent, PeerEvent},
     network::{
@@ -16,6 +16,7 @@ use crate::{
         peers::{Connection, Fault, Source, Verdict, ip_of, reachable, strip_peer_id},
         sync::{Event, PeerStatus},
     },
+    primitives::unix_now,
     wire::{Protocol, Status},
 };
 
@@ -38,7 +39,7 @@ impl Service {
             reserved |= self.dialer.is_reserved_target(target);
         }
         if !inbound {
-            self.book.learn(id, &address, unix_time());
+            self.book.learn(id, &address, unix_now());
             self.dialer.learn(Source::Known, id, address.clone(), now);
         }
         if reserved {
@@ -94,7 +95,7 @@ impl Service {
                 Some(cause) => cause.to_string(),
                 None => "closed by us".into(),
             };
-            tracing::info!(peer = %id, reason, "peer lost");
+            // The node's own log tells of this event.
             self.chain
                 .events()
                 .publish(NodeEvent::Peer(PeerEvent::Disconnected {
@@ -134,13 +135,8 @@ impl Service {
             return;
         };
         if peer.status.is_none() {
-            tracing::info!(
-                peer = %id,
-                address = ?peer.address(),
-                agent = %status.agent,
-                height = status.best_height,
-                "peer connected"
-            );
+            // The node's own log tells that it is connected.
+            tracing::debug!(peer = %id, agent = %status.agent, height = status.best_height, "greeted");
             self.chain
                 .events()
                 .publish(NodeEvent::Peer(PeerEvent::Connected {
@@ -161,6 +157,10 @@ impl Service {
         peer.next_poll = now + poll;
         peer.status = Some(status);
         let key = peer.key;
+        // A header that we know needs no proof.
+        if let Some(status) = chain_up_to(self.chain.reader(), &claim.best_hash) {
+            self.sync_event(Event::PeerHas { peer: key, status });
+        }
         self.sync_event(Event::PeerStatus {
             peer: key,
             status: claim,
@@ -217,7 +217,7 @@ impl Service {
             .and_then(|seen| reachable(seen, &info.listen_addrs));
         if let Some(address) = listens {
             peer.listens = Some(address.clone());
-            self.book.learn(peer_id, &address, unix_time());
+            self.book.learn(peer_id, &address, unix_now());
             self.dialer.learn(Source::Known, peer_id, address, now);
         }
     }
@@ -254,7 +254,7 @@ impl Service {
             tracing::warn!(peer = %id, ?fault, "a local or reserved peer misbehaves; not banned");
             return;
         }
-        let unix = unix_time();
+        let unix = unix_now();
         let ban = self.book.ban(id, unix);
         let time = std::time::Duration::from_secs(ban.until.saturating_sub(unix));
         tracing::warn!(peer = %id, ?fault, hours = time.as_secs() / 3_600, "peer banned");

@@ -99,7 +99,8 @@ impl Service {
     ) {
         let now = self.now();
         tracing::debug!(?peer, %error, "a dial failed");
-        if let Some(target) = self.dials.remove(&connection) {
+        let target = self.dials.remove(&connection);
+        if let Some(target) = target {
             self.dialer.failed(now, target);
         }
         match error {
@@ -113,14 +114,17 @@ impl Service {
             }
             DialError::LocalPeerId { address } => {
                 let address = strip_peer_id(&address);
-                if !self.swarm.listeners().any(|own| *own == address) {
-                    tracing::warn!(%address, "our own identity answers there: either it is this node, or its node.key was copied; two nodes with one identity ignore each other");
+                if let Some(target) = target {
+                    self.dialer.forget_ourselves(target, &address);
                 }
                 if let Some(expected) = peer {
                     self.dialer.forget(&expected, &address);
                 }
-                if self.own_addresses.len() < MAX_OWN_ADDRESSES {
-                    self.own_addresses.insert(address);
+                let is_listener = self.swarm.listeners().any(|own| *own == address);
+                let has_room = self.own_addresses.len() < MAX_OWN_ADDRESSES;
+                // Names that lead here are looked up again and again; once is enough to be told.
+                if has_room && self.own_addresses.insert(address.clone()) && !is_listener {
+                    tracing::warn!(%address, "our own identity answers there: either it is this node, or its node.key was copied; two nodes with one identity ignore each other");
                 }
             }
             DialError::NoAddresses
@@ -157,8 +161,9 @@ impl Service {
             Command::Peers(reply) => {
                 let _ = reply.send(self.peer_infos());
             }
-            Command::Add(route) => {
+            Command::Add(route, reply) => {
                 let now = self.now();
+                let _ = reply.send(!self.dialer.has_reserved(&route));
                 if let Some(peer) = route.peer() {
                     self.swarm.behaviour_mut().gate.forgive_peer(&peer);
                 }
@@ -173,11 +178,10 @@ impl Service {
                         .parse()
                         .ok()
                         .filter(|id| self.peers.contains(id))
-                        .into_iter()
-                        .collect(),
+                        .map(|id| vec![id]),
                 };
-                let found = !peers.is_empty();
-                for peer in peers {
+                let found = peers.is_some();
+                for peer in peers.unwrap_or_default() {
                     self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
                     self.disconnect(peer);
                 }

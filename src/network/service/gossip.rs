@@ -1,22 +1,24 @@
 //! Gossiped blocks and transactions: received, judged once, relayed, published.
 
+use std::sync::Arc;
+
 use libp2p::{
     PeerId,
     gossipsub::{self, MessageId, PublishError},
 };
 
 use super::{
-    MAX_RECENT_BLOCKS, Service,
+    Service,
     calls::{self, GossipJudgement, Relay},
+    transactions,
 };
 use crate::{
     network::{
-        gossip::{Delivery, Publication},
-        limits::MAX_GOSSIP_CALLS,
+        gossip::{Delivery, Form, Publication},
+        limits::{MAX_BLOCK_CALLS, MAX_TRANSACTION_CALLS},
         peers::Fault,
         sync::{BlockVerdict, Event, Facts, PeerStatus, SyncFault},
     },
-    primitives::BlockHash,
     wire::BlockGossip,
 };
 
@@ -30,8 +32,12 @@ impl Service {
             } => self.on_message(propagation_source, message_id, message),
             gossipsub::Event::Subscribed { peer_id, topic } => {
                 tracing::debug!(peer = %peer_id, %topic, "subscribed");
-                for publication in self.outbox.take_waiting() {
-                    self.publish(publication);
+                if let Some(block) = self.outbox.take_waiting_block() {
+                    self.publish(block);
+                }
+                if self.outbox.has_waiting() {
+                    let now = self.now();
+                    self.outbox.repeat(now, std::iter::empty());
                 }
             }
             gossipsub::Event::Unsubscribed { .. } => {}
@@ -50,19 +56,23 @@ impl Service {
         if let Some(peer) = self.peers.get_mut(&source) {
             peer.received += 1;
         }
-        if self.gossip_calls >= MAX_GOSSIP_CALLS {
-            self.report(&id, source, Relay::Ignore);
-            return;
-        }
         if message.topic == self.topics.blocks.hash() {
-            self.gossip_calls += 1;
+            if self.block_calls >= MAX_BLOCK_CALLS {
+                self.report(&id, source, Relay::Ignore);
+                return;
+            }
+            self.block_calls += 1;
             let chain = self.chain.clone();
             let call = calls::judge_gossip_block(chain, source, id, message.data);
             self.tasks.spawn(call);
         } else if message.topic == self.topics.transactions.hash() {
-            self.gossip_calls += 1;
+            if self.transaction_calls >= MAX_TRANSACTION_CALLS {
+                self.report(&id, source, Relay::Ignore);
+                return;
+            }
+            self.transaction_calls += 1;
             let mempool = self.mempool.clone();
-            let call = calls::judge_gossip_transactions(mempool, source, id, message.data);
+            let call = transactions::judge_gossip_transactions(mempool, source, id, message.data);
             self.tasks.spawn(call);
         } else {
             self.report(&id, source, Relay::Reject);
@@ -82,27 +92,42 @@ impl Service {
         id: &MessageId,
         judgement: GossipJudgement,
     ) {
-        self.report(id, source, judgement.relay());
+        // Each form of a block is relayed once.
+        let is_first = match &judgement {
+            GossipJudgement::News(BlockGossip::Whole(block)) => {
+                self.recent_blocks.note(block.hash(), Form::Whole)
+            }
+            GossipJudgement::News(BlockGossip::Header(header)) => {
+                self.recent_blocks.note(header.hash(), Form::Header)
+            }
+            GossipJudgement::Known(hash, form) => self.recent_blocks.note(*hash, *form),
+            GossipJudgement::UnknownParent
+            | GossipJudgement::Stale
+            | GossipJudgement::Future
+            | GossipJudgement::Bad(_)
+            | GossipJudgement::OurFault => true,
+        };
+        let relay = if is_first {
+            judgement.relay()
+        } else {
+            Relay::Ignore
+        };
+        self.report(id, source, relay);
         match judgement {
             GossipJudgement::News(BlockGossip::Whole(block)) => {
-                self.remember_block(block.header.hash());
-                self.gossip_calls += 1;
-                let stamp = self.next_stamp();
-                let chain = self.chain.clone();
+                self.block_calls += 1;
+                let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
                 self.tasks
-                    .spawn(calls::take_gossip_block(chain, stamp, source, block));
+                    .spawn(calls::take_gossip_block(chain, facts, source, block));
             }
             GossipJudgement::News(BlockGossip::Header(header)) => {
                 // Compact announcements will be completed from the mempool here; until then the
                 // body is fetched like any other that the header chain lacks.
-                self.remember_block(header.hash());
-                self.gossip_calls += 1;
-                let stamp = self.next_stamp();
-                let chain = self.chain.clone();
-                let call = calls::take_gossip_header(chain, stamp, source, header);
+                self.block_calls += 1;
+                let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+                let call = calls::take_gossip_header(chain, facts, source, header);
                 self.tasks.spawn(call);
             }
-            GossipJudgement::Known(hash) => self.remember_block(hash),
             GossipJudgement::UnknownParent => {
                 if let Some(peer) = self.peers.get(&source) {
                     let peer = peer.key;
@@ -110,7 +135,10 @@ impl Service {
                 }
             }
             GossipJudgement::Bad(fault) => self.punish(source, fault),
-            GossipJudgement::Stale | GossipJudgement::Future | GossipJudgement::OurFault => {}
+            GossipJudgement::Known(..)
+            | GossipJudgement::Stale
+            | GossipJudgement::Future
+            | GossipJudgement::OurFault => {}
         }
     }
 
@@ -138,41 +166,43 @@ impl Service {
         has: Option<PeerStatus>,
         facts: Facts,
     ) {
-        // The chain first: a claim is measured against what we know now.
-        self.sync_event(Event::Facts(facts));
         if let (Some(status), Some(peer)) = (has, self.peers.get(&source)) {
             let peer = peer.key;
             self.sync_event(Event::PeerHas { peer, status });
         }
+        self.sync_event(Event::Facts(facts));
     }
 
     /// Publishes, or keeps what nobody can take for the next subscription.
     pub(super) fn publish(&mut self, publication: Publication) {
         let (topic, data) = match &publication {
-            Publication::Block { hash, data } => {
-                self.remember_block(*hash);
+            Publication::Block { hash, form, data } => {
+                self.recent_blocks.note(*hash, *form);
                 (self.topics.blocks.hash(), data.clone())
             }
-            Publication::Transactions { data } => (self.topics.transactions.hash(), data.clone()),
+            Publication::Transactions { data, .. } => {
+                (self.topics.transactions.hash(), data.clone())
+            }
         };
         match self.swarm.behaviour_mut().gossip.publish(topic, data) {
-            Ok(_) | Err(PublishError::Duplicate) => {}
+            Ok(_) => {}
             // To have no subscribers is normal for a node that is alone.
-            Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
-                self.outbox.keep(publication);
-            }
+            Err(PublishError::NoPeersSubscribedToTopic) => self.outbox.keep(publication),
+            // gossipsub holds these bytes published and will never send them again.
+            Err(PublishError::Duplicate | PublishError::AllQueuesFull(_)) => match &publication {
+                Publication::Block { .. } => self.tell_status(),
+                Publication::Transactions { .. } => {
+                    self.outbox.keep(publication);
+                    self.repeat_soon(self.now());
+                }
+            },
             Err(error) => tracing::error!(%error, "cannot publish"),
         }
     }
 
-    /// Notes that a block came or went by gossip: publishing it again would be a duplicate.
-    fn remember_block(&mut self, hash: BlockHash) {
-        if !self.recent_blocks.contains(&hash) {
-            if self.recent_blocks.len() >= MAX_RECENT_BLOCKS {
-                self.recent_blocks.pop_front();
-            }
-            self.recent_blocks.push_back(hash);
-        }
+    /// Gossip does not tell everybody our tip: statuses will.
+    pub(super) fn tell_status(&mut self) {
+        self.telling = true;
     }
 
     /// Mesh peers that delivered block gossip, duplicates included: their links are alive.

@@ -8,16 +8,18 @@ mod calls;
 mod chain;
 mod connections;
 mod dialling;
+mod facts;
 mod gossip;
 mod requests;
 mod start;
 mod sync;
 mod ticks;
+mod transactions;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use futures::StreamExt;
@@ -37,7 +39,7 @@ pub use start::spawn;
 use super::{
     NetworkConfig, NetworkError, NetworkStatus,
     behaviour::{Behaviour, BehaviourEvent},
-    gossip::{Delivery, Outbox, Topics, drain_deliveries},
+    gossip::{Delivery, Outbox, RecentBlocks, Topics, drain_deliveries},
     handle::Command,
     peers::{AddressBook, Dialer, PeerTable, Scores, TargetId},
     sync::{RequestId, Sync},
@@ -49,9 +51,7 @@ use crate::{
     wire::Protocol,
 };
 use calls::Done;
-
-/// Hashes of gossiped blocks remembered, so that they are not announced again.
-const MAX_RECENT_BLOCKS: usize = 256;
+use facts::FactsSource;
 
 /// A request of ours that is in flight.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +84,8 @@ struct Service {
     sync: Sync,
     /// We were more than a block behind, and are not there yet.
     catching_up: bool,
-    /// Stamp of the last reading of the chain.
-    facts_stamp: u64,
+    /// Reads the chain for sync.
+    facts: Arc<FactsSource>,
     /// A reading is under way; the chain has changed since it began.
     facts_running: bool,
     facts_stale: bool,
@@ -95,11 +95,14 @@ struct Service {
 
     outbox: Outbox,
     /// Blocks that came or went by gossip.
-    recent_blocks: VecDeque<BlockHash>,
+    recent_blocks: RecentBlocks,
     /// Our own transactions that are not yet in a block.
     own_transactions: HashMap<Txid, Arc<Transaction>>,
-    /// Chain and mempool calls for gossip under way.
-    gossip_calls: usize,
+    /// Calls for gossiped blocks under way, and for transactions: apart, so that a flood of these never costs a block.
+    block_calls: usize,
+    transaction_calls: usize,
+    /// Everybody is to be told our tip.
+    telling: bool,
 
     tasks: JoinSet<Done>,
     commands: mpsc::Receiver<Command>,
@@ -202,13 +205,6 @@ impl Service {
             BehaviourEvent::Limits(never) => match never {},
         }
     }
-}
-
-/// Seconds since 1970.
-fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// Polls the swarm once it has something, and takes what was delivered by gossip meanwhile (see

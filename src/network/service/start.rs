@@ -1,9 +1,10 @@
 //! Building the task and starting it.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     io::ErrorKind,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,13 +15,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Service, calls, ticks::Ticks, unix_time};
+use super::{Service, facts::FactsSource, ticks::Ticks};
 use crate::{
     chain::ChainHandle,
     mempool::MempoolHandle,
     network::{
         NetworkConfig, NetworkError, NetworkHandle, NetworkStatus, behaviour,
-        gossip::{MeshSize, Outbox, Topics},
+        gossip::{MeshSize, Outbox, RecentBlocks, Topics},
         limits::COMMAND_BUFFER,
         peers::{
             AddressBook, Dialer, PeerTable, Route, Scores, Source, load_or_create_identity,
@@ -28,6 +29,7 @@ use crate::{
         },
         sync::{Sync, SyncState},
     },
+    primitives::unix_now,
 };
 
 /// Starts the network. Must be called inside a tokio runtime.
@@ -49,8 +51,8 @@ pub fn spawn(
     let id = chain.reader().spec().chain_id();
     let mesh = MeshSize::for_known_peers(known.len());
     let mut swarm = behaviour::build(&config, &id, key, mesh)?;
-    for ban in book.bans(unix_time()) {
-        let left = ban.1.until.saturating_sub(unix_time());
+    for ban in book.bans(unix_now()) {
+        let left = ban.1.until.saturating_sub(unix_now());
         let gate = &mut swarm.behaviour_mut().gate;
         gate.refuse_peer(ban.0, Duration::from_secs(left));
     }
@@ -96,7 +98,9 @@ pub fn spawn(
     };
     let reader = chain.reader().clone();
     let task = async move {
-        let facts = tokio::task::spawn_blocking(move || calls::read_facts(&reader, 0))
+        let source = Arc::new(FactsSource::default());
+        let first = Arc::clone(&source);
+        let facts = tokio::task::spawn_blocking(move || first.read(&reader))
             .await
             .map_err(|error| NetworkError::Task(error.to_string()))?;
         let service = Service {
@@ -112,15 +116,17 @@ pub fn spawn(
             own_addresses: HashSet::new(),
             sync: Sync::new(facts),
             catching_up: false,
-            facts_stamp: 0,
+            facts: source,
             facts_running: false,
             facts_stale: false,
             outgoing: HashMap::new(),
             serving: HashMap::new(),
             outbox: Outbox::default(),
-            recent_blocks: VecDeque::new(),
+            recent_blocks: RecentBlocks::default(),
             own_transactions: HashMap::new(),
-            gossip_calls: 0,
+            block_calls: 0,
+            transaction_calls: 0,
+            telling: false,
             tasks: JoinSet::new(),
             commands: received,
             status,

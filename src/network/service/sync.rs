@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Outgoing, Service, calls};
 use crate::{
     network::{
+        gossip::Publication,
         peers::Fault,
         sync::{Action, Event, RequestFailure, RequestId},
     },
@@ -17,6 +18,22 @@ impl Service {
     pub(super) fn sync_event(&mut self, event: Event) {
         let actions = self.sync.handle(self.now(), event);
         self.sync_actions(actions);
+        // Which bodies are wanted depends on who has them.
+        if self.facts.set_ends(self.sync.ends()) {
+            self.refresh_facts();
+        }
+        self.check_progress();
+    }
+
+    /// Lets sync look at the clock.
+    pub(super) fn sync_tick(&mut self) {
+        let actions = self.sync.tick(self.now());
+        self.sync_actions(actions);
+        self.check_progress();
+    }
+
+    /// When we have caught up, or given up, everybody is told our new tip: it was not announced block by block.
+    fn check_progress(&mut self) {
         match self.sync.blocks_behind() {
             0 if self.catching_up => {
                 self.catching_up = false;
@@ -25,21 +42,6 @@ impl Service {
             0 | 1 => {}
             _ => self.catching_up = true,
         }
-    }
-
-    /// We have caught up, which is not announced block by block: tell everybody our new tip.
-    fn tell_status(&mut self) {
-        let ready = self.peers.iter().filter(|(_, peer)| peer.status.is_some());
-        let ready: Vec<_> = ready.map(|(id, _)| *id).collect();
-        for peer in ready {
-            self.send_status(peer);
-        }
-    }
-
-    /// Lets sync look at the clock.
-    pub(super) fn sync_tick(&mut self) {
-        let actions = self.sync.tick(self.now());
-        self.sync_actions(actions);
     }
 
     fn sync_actions(&mut self, actions: Vec<Action>) {
@@ -64,8 +66,8 @@ impl Service {
                 Action::JudgeHeaders { peer, headers } => self.judge_headers(peer, headers),
                 Action::JudgeBlocks { blocks } => {
                     let chain = self.chain.clone();
-                    let stamp = self.next_stamp();
-                    self.tasks.spawn(calls::judge_blocks(chain, stamp, blocks));
+                    let facts = Arc::clone(&self.facts);
+                    self.tasks.spawn(calls::judge_blocks(chain, facts, blocks));
                 }
                 Action::Misbehaved { peer, fault } => {
                     if let Some(peer) = self.peers.by_key(peer) {
@@ -91,15 +93,9 @@ impl Service {
 
     fn judge_headers(&mut self, peer: crate::network::sync::PeerKey, headers: Vec<BlockHeader>) {
         let chain = self.chain.clone();
-        let stamp = self.next_stamp();
+        let facts = Arc::clone(&self.facts);
         self.tasks
-            .spawn(calls::judge_headers(chain, stamp, peer, headers));
-    }
-
-    /// A stamp for a reading of the chain that begins after this moment.
-    pub(super) fn next_stamp(&mut self) -> u64 {
-        self.facts_stamp += 1;
-        self.facts_stamp
+            .spawn(calls::judge_headers(chain, facts, peer, headers));
     }
 
     /// The chain has changed: read it again, one reading at a time.
@@ -110,9 +106,8 @@ impl Service {
         }
         self.facts_running = true;
         self.facts_stale = false;
-        let stamp = self.next_stamp();
-        let chain = self.chain.clone();
-        self.tasks.spawn(calls::refresh(chain, stamp));
+        let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+        self.tasks.spawn(calls::refresh(chain, facts));
     }
 
     /// A reading asked for by [`Self::refresh_facts`] is done.
@@ -130,22 +125,18 @@ impl Service {
         self.sync_event(Event::RequestFailed { request, failure });
     }
 
-    /// A block is at our tip: tell everybody, unless it came by gossip or we are far behind.
+    /// A block is at our tip: tell everybody, unless it came by gossip or more blocks are on their way to us.
     ///
-    /// How far is read from the chain at this moment. Sync's own facts are older: in a burst of blocks a peer may claim one that
-    /// they do not know yet, and the last block of the burst must not stay untold for it.
+    /// How far we are is read from the chain at this moment, since sync's own facts are older: the last block of a burst must
+    /// not stay untold. What peers merely claim, and headers whose blocks do not come, must not silence us.
     pub(super) fn announce(&mut self, hash: BlockHash, block: &Arc<crate::primitives::Block>) {
         let reader = self.chain.reader();
-        let (best, tip) = (reader.best_header(), reader.tip());
-        let known = self.sync.claimed_above(best.chainwork).max(best.height);
-        let behind = known.saturating_sub(tip.height) > 1;
+        let (best, tip) = (reader.best_header().height, reader.tip());
+        let behind = best.saturating_sub(tip.height) > 1 && self.sync.is_downloading();
         if behind || self.recent_blocks.contains(&hash) || tip.hash != hash {
-            tracing::debug!(height = tip.height, known, "a block is not announced");
+            tracing::debug!(height = tip.height, best, "a block is not announced");
             return;
         }
-        self.publish(crate::network::gossip::Publication::Block {
-            hash,
-            data: crate::wire::encode_block_gossip(block),
-        });
+        self.publish(Publication::block(hash, block));
     }
 }

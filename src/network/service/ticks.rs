@@ -18,6 +18,8 @@ const REPEAT: u64 = 60_000;
 /// once in `REPEAT_PAUSE`.
 const REPEAT_SOON: u64 = 500;
 const REPEAT_PAUSE: u64 = 5_000;
+/// Everybody is told our tip once in this time at most, outside of polls: the quota of statuses is 5 in 15 s.
+const TELL_PAUSE: u64 = 5_000;
 /// Polls of a peer's status come at most and at least this often.
 const POLL: (u64, u64) = (5_000, 30_000);
 /// Gossip may bring a block this much later than a status tells of it.
@@ -32,6 +34,7 @@ pub(super) struct Ticks {
     save: u64,
     repeat: u64,
     repeated: u64,
+    tell: u64,
 }
 
 impl Service {
@@ -41,6 +44,11 @@ impl Service {
             self.publish(publication);
         }
         self.sync_tick();
+        if self.telling && now >= self.ticks.tell {
+            self.telling = false;
+            self.ticks.tell = now + TELL_PAUSE;
+            self.poll_everybody(now);
+        }
         if now >= self.ticks.slow {
             self.ticks.slow = now + SLOW_TICK;
             self.dial_due();
@@ -88,6 +96,16 @@ impl Service {
             tracing::debug!(peer = %id, "no handshake in time");
             self.disconnect(id);
         }
+    }
+
+    /// A poll tells our own status, too.
+    fn poll_everybody(&mut self, now: u64) {
+        for (_, peer) in self.peers.iter_mut() {
+            peer.next_poll = now;
+            // One that is under way may have told an older tip.
+            peer.polling = false;
+        }
+        self.poll_peers(now);
     }
 
     fn poll_peers(&mut self, now: u64) {

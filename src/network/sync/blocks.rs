@@ -23,8 +23,6 @@ const WINDOW_BYTES: usize = 32 << 20;
 const MAX_JUDGED: usize = 16;
 /// What a block is expected to weigh until some have been seen.
 const FIRST_GUESS: usize = 64 << 10;
-/// Peers remembered as unable to send a block, each.
-const MAX_FAILED: usize = 8;
 
 /// Where a wanted block is.
 #[derive(Debug)]
@@ -45,7 +43,7 @@ struct Wanted {
     stage: Stage,
     /// Peers with a request for it in flight.
     asked: Vec<PeerKey>,
-    /// Peers that did not send it.
+    /// Connected peers that did not send it.
     failed: Vec<PeerKey>,
     /// Who sent it, once it is here.
     from: Option<PeerKey>,
@@ -78,7 +76,12 @@ impl Downloads {
         self.wanted.is_empty()
     }
 
-    /// Follows the best header chain: forgets what is no longer wanted, keeps what is.
+    /// Height of the first block that is wanted.
+    pub(super) fn first_height(&self) -> Option<u32> {
+        self.wanted.keys().next().copied()
+    }
+
+    /// Follows the goal: forgets what is no longer wanted, keeps what is.
     pub(super) fn set_missing(&mut self, missing: &[(u32, BlockHash)]) {
         let keep: HashMap<BlockHash, u32> = missing
             .iter()
@@ -136,7 +139,7 @@ impl Downloads {
 
     /// Blocks that `peer` may be asked for now, in order.
     fn choose(&self, now: u64, peer: PeerKey, best_height: u32, most: usize) -> Vec<BlockHash> {
-        let first = self.wanted.keys().next().copied();
+        let first = self.first_height();
         let mut load = self.load();
         let mut chosen = Vec::new();
         for (height, wanted) in &self.wanted {
@@ -192,7 +195,7 @@ impl Wanted {
     fn give_up_on(&mut self, peer: PeerKey, failed: bool) -> bool {
         let asked = self.asked.contains(&peer);
         self.asked.retain(|key| *key != peer);
-        if failed && !self.failed.contains(&peer) && self.failed.len() < MAX_FAILED {
+        if failed && !self.failed.contains(&peer) {
             self.failed.push(peer);
         }
         let waiting = asked && matches!(self.stage, Stage::Asked);
@@ -224,7 +227,7 @@ impl Sync {
             .iter()
             .filter(|(_, peer)| peer.block_requests < MAX_REQUESTS_PER_PEER)
             .map(|(key, peer)| {
-                let elsewhere = peer.status.best_hash != self.facts.best_header;
+                let elsewhere = peer.best().best_hash != self.facts.goal;
                 (peer.block_requests, peer.stalls, elsewhere, *key)
             })
             .collect();
@@ -232,7 +235,9 @@ impl Sync {
         usable.sort();
         let keys: Vec<_> = usable.iter().map(|entry| entry.3).collect();
         let peers = self.peers.iter();
-        let peers: Vec<_> = peers.map(|(key, p)| (*key, p.status.best_height)).collect();
+        let peers: Vec<_> = peers
+            .map(|(key, peer)| (*key, peer.best().best_height))
+            .collect();
         self.downloads.forgive(now, &peers);
         let open = self.downloads.wanted.values();
         let open = open.filter(|wanted| matches!(wanted.stage, Stage::Open { .. }));
@@ -259,7 +264,7 @@ impl Sync {
         if peer.blocks_quota.left(now) < share as u64 {
             return;
         }
-        let height = peer.status.best_height;
+        let height = peer.best().best_height;
         let hashes = self.downloads.choose(now, key, height, share);
         if hashes.is_empty() {
             return;
@@ -362,6 +367,7 @@ impl Sync {
         let height = self.downloads.heights.get(hash).copied();
         let retry_at = match verdict {
             BlockVerdict::Accepted => {
+                self.progress_at = Some(now);
                 if let Some(height) = height {
                     self.downloads.wanted.remove(&height);
                 }

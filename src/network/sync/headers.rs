@@ -61,7 +61,7 @@ impl Sync {
                     && peer.paused_until <= now
                     && (peer.next != NextHeaders::IfBetter || self.claims_more(peer))
             })
-            .map(|(key, peer)| (*key, peer.next, peer.stalls, peer.status.work))
+            .map(|(key, peer)| (*key, peer.next, peer.stalls, peer.claimed.work))
             .collect();
         // Conversations under way first, then reliable peers, then the most work.
         candidates.sort_by(|a, b| {
@@ -74,7 +74,7 @@ impl Sync {
     }
 
     fn start_talk(&mut self, now: u64, key: PeerKey, next: NextHeaders, out: &mut Vec<Action>) {
-        let Some(tip) = self.peers.get(&key).map(|peer| peer.status.best_hash) else {
+        let Some(tip) = self.peers.get(&key).map(|peer| peer.claimed.best_hash) else {
             return;
         };
         let talking = self.peers.values().filter(|peer| peer.is_talking());
@@ -85,7 +85,7 @@ impl Sync {
         let (mut count, mut same) = (0, false);
         for peer in talking {
             count += 1;
-            same |= peer.status.best_hash == tip;
+            same |= peer.claimed.best_hash == tip;
         }
         // Two peers on the same tip would send the same headers.
         let redundant = same && next == NextHeaders::IfBetter;
@@ -129,6 +129,7 @@ impl Sync {
             {
                 *stalled = true;
                 peer.stalls = peer.stalls.saturating_add(1);
+                peer.end_credit(now);
             }
         }
     }
@@ -145,14 +146,14 @@ impl Sync {
         };
         peer.talk = HeaderTalk::Idle;
         let Some(last) = headers.last().map(BlockHeader::hash) else {
-            self.settle_claim(key, out);
+            self.settle_claim(now, key, out);
             return;
         };
         let continuous = headers
             .windows(2)
             .all(|pair| pair[1].prev_block == pair[0].hash());
         if !continuous {
-            peer.refuted = Some(peer.status.best_hash);
+            peer.refute(now, false);
             peer.back_off(now);
             out.push(Action::Misbehaved {
                 peer: key,
@@ -189,7 +190,7 @@ impl Sync {
                 if full {
                     peer.next = NextHeaders::After(last);
                 } else {
-                    self.settle_claim(key, out);
+                    self.settle_claim(now, key, out);
                 }
                 return;
             }
@@ -204,7 +205,7 @@ impl Sync {
             }
             HeadersVerdict::Invalid => SyncFault::InvalidHeaders,
             HeadersVerdict::OnInvalid => {
-                peer.refuted = Some(peer.status.best_hash);
+                peer.refute(now, true);
                 peer.back_off(now);
                 return;
             }
@@ -213,25 +214,29 @@ impl Sync {
                 return;
             }
         };
-        peer.refuted = Some(peer.status.best_hash);
+        peer.refute(now, false);
         peer.back_off(now);
         out.push(Action::Misbehaved { peer: key, fault });
     }
 
     /// The peer has sent all the headers that it has: do they show what it claims?
-    fn settle_claim(&mut self, key: PeerKey, out: &mut Vec<Action>) {
+    fn settle_claim(&mut self, now: u64, key: PeerKey, out: &mut Vec<Action>) {
         let Some(peer) = self.peers.get(&key) else {
             return;
         };
         if !self.claims_more(peer) {
             return;
         }
+        // It may have answered nothing because we have all its headers.
+        let is_false = peer.claims_above(self.facts.best_header_work);
         if let Some(peer) = self.peers.get_mut(&key) {
-            peer.refuted = Some(peer.status.best_hash);
+            peer.refute(now, false);
         }
-        out.push(Action::Misbehaved {
-            peer: key,
-            fault: SyncFault::FalseClaim,
-        });
+        if is_false {
+            out.push(Action::Misbehaved {
+                peer: key,
+                fault: SyncFault::FalseClaim,
+            });
+        }
     }
 }

@@ -35,14 +35,35 @@ pub(super) fn patience(times: u32) -> u64 {
     STALL << times.min(MAX_DOUBLINGS)
 }
 
+/// What a peer claims, and no header has proven, counts for this many milliseconds: time for a headers request.
+const CREDIT: u64 = 15_000;
+/// A refuted claim is looked at again after this many milliseconds: the peer may have got what it lacked, or we may
+/// have changed our mind about a block.
+const REFUTED: u64 = 60_000;
+/// Downloads from which nothing comes for so many milliseconds do not count as under way.
+const PROGRESS: u64 = 15_000;
+
+/// A claim that a peer's headers did not back; ignored for a while, or until it claims another tip.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refuted {
+    claim: BlockHash,
+    until: u64,
+    /// We hold its chain invalid; the operator may take that back.
+    on_invalid: bool,
+}
+
 /// A peer as sync sees it.
 #[derive(Debug)]
 pub(super) struct Peer {
-    pub(super) status: PeerStatus,
+    /// Its last status.
+    pub(super) claimed: PeerStatus,
+    /// The best chain of valid headers that it has shown to have.
+    pub(super) proven: Option<PeerStatus>,
+    /// Until when an unproven claim counts, once it has made one.
+    credit_until: Option<u64>,
     pub(super) talk: HeaderTalk,
     pub(super) next: NextHeaders,
-    /// A claim that its headers did not back; ignored until it claims another tip.
-    pub(super) refuted: Option<BlockHash>,
+    refuted: Option<Refuted>,
     /// Answers in a row that did not connect.
     pub(super) unconnected: u32,
     /// Stalls and failures in a row.
@@ -61,7 +82,9 @@ impl Peer {
     fn new(status: PeerStatus) -> Self {
         use crate::network::limits;
         Self {
-            status,
+            claimed: status,
+            proven: None,
+            credit_until: None,
             talk: HeaderTalk::Idle,
             next: NextHeaders::IfBetter,
             refuted: None,
@@ -75,16 +98,42 @@ impl Peer {
         }
     }
 
+    /// The best chain that it is believed to have.
+    pub(super) fn best(&self) -> PeerStatus {
+        match self.proven {
+            Some(proven) if proven.work >= self.claimed.work || self.refuted.is_some() => proven,
+            _ => self.claimed,
+        }
+    }
+
+    /// Whether it claims, was not refuted, and has not shown, a chain with more work than `work`.
+    pub(super) fn claims_above(&self, work: Work) -> bool {
+        let claimed = self.claimed;
+        let shown = self.proven.is_some_and(|proven| {
+            proven.best_hash == claimed.best_hash && proven.work >= claimed.work
+        });
+        self.refuted.is_none() && !shown && claimed.work > work
+    }
+
+    /// Its headers do not back its claim.
+    pub(super) fn refute(&mut self, now: u64, on_invalid: bool) {
+        self.refuted = Some(Refuted {
+            claim: self.claimed.best_hash,
+            until: now + REFUTED,
+            on_invalid,
+        });
+    }
+
+    /// It did not answer: what it claims counts no longer, until it has proven something.
+    pub(super) fn end_credit(&mut self, now: u64) {
+        self.credit_until = Some(self.credit_until.map_or(now, |until| until.min(now)));
+    }
+
     /// Counts a stall or failure and leaves the peer alone for a while.
     pub(super) fn back_off(&mut self, now: u64) {
         self.paused_until = self.paused_until.max(now + patience(self.stalls));
         self.stalls = self.stalls.saturating_add(1);
     }
-}
-
-/// Whether the peer claims, and was not refuted, to have a chain with more work than `work`.
-fn claims_above(peer: &Peer, work: Work) -> bool {
-    peer.status.work > work && peer.refuted != Some(peer.status.best_hash)
 }
 
 /// What a request in flight is for.
@@ -107,6 +156,12 @@ pub struct Sync {
     pub(super) downloads: Downloads,
     pending: BTreeMap<RequestId, Pending>,
     next_request: u64,
+    /// The last time that was given.
+    now: u64,
+    /// When downloads last got on: a block arrived, or we began with more work than ever before.
+    pub(super) progress_at: Option<u64>,
+    /// The most work of a goal that was begun with.
+    begun: Work,
 }
 
 impl Sync {
@@ -120,12 +175,16 @@ impl Sync {
             downloads,
             pending: BTreeMap::new(),
             next_request: 0,
+            now: 0,
+            progress_at: None,
+            begun: Work::ZERO,
         }
     }
 
     /// Handles one event at time `now` (milliseconds).
     pub fn handle(&mut self, now: u64, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        self.now = now;
         match event {
             Event::PeerStatus { peer, status } => self.on_status(peer, status),
             Event::PeerHas { peer, status } => self.on_has(peer, status),
@@ -149,8 +208,12 @@ impl Sync {
             Event::HeadersJudged {
                 peer,
                 verdict,
+                has,
                 facts,
             } => {
+                if let Some(status) = has {
+                    self.on_has(peer, status);
+                }
                 self.on_facts(facts);
                 self.on_headers_judged(now, peer, verdict, &mut out);
             }
@@ -167,6 +230,7 @@ impl Sync {
     /// Looks at the clock: stalls, ends of pauses.
     pub fn tick(&mut self, now: u64) -> Vec<Action> {
         let mut out = Vec::new();
+        self.now = now;
         self.check_header_stalls(now);
         self.check_block_stalls(now);
         self.drive(now, &mut out);
@@ -179,43 +243,71 @@ impl Sync {
         let better = self
             .peers
             .values()
-            .filter(|peer| self.claims_more(peer))
-            .map(|peer| peer.status.best_height)
+            .filter(|peer| self.claims_more(peer) && peer.credit_until > Some(self.now))
+            .map(|peer| peer.claimed.best_height)
             .max();
         match better {
             _ if self.peers.is_empty() => SyncState::Alone,
             Some(target) => SyncState::Headers {
-                height: self.facts.best_header_height,
+                height: self.facts.goal_height,
                 target,
             },
-            None if self.downloads.is_empty() => SyncState::Synced { height },
-            None => SyncState::Blocks {
+            None if self.is_downloading() => SyncState::Blocks {
                 height,
-                target: self.facts.best_header_height,
+                target: self.facts.goal_height,
             },
+            None => SyncState::Synced { height },
         }
     }
 
-    /// Blocks between our tip and the best chain that we know of or were told of.
+    /// Blocks between our tip and the best chain that we are getting, or were credibly told of.
     pub fn blocks_behind(&self) -> u32 {
-        self.claimed_above(self.facts.best_header_work)
-            .max(self.facts.best_header_height)
-            .saturating_sub(self.facts.tip_height)
+        let goal = if self.is_downloading() {
+            self.facts.goal_height
+        } else {
+            0
+        };
+        let target = match self.state() {
+            SyncState::Headers { target, .. } => target.max(goal),
+            SyncState::Blocks { .. } | SyncState::Alone | SyncState::Synced { .. } => goal,
+        };
+        target.saturating_sub(self.facts.tip_height)
     }
 
-    /// The greatest height that a peer claims for a chain with more work than `work`; 0 if none does.
-    pub(in crate::network) fn claimed_above(&self, work: Work) -> u32 {
-        self.peers
-            .values()
-            .filter(|peer| claims_above(peer, work))
-            .map(|peer| peer.status.best_height)
-            .max()
-            .unwrap_or(0)
+    /// Whether missing blocks are on their way: a connected peer can send them, and they come.
+    pub fn is_downloading(&self) -> bool {
+        let Some(first) = self.downloads.first_height() else {
+            return false;
+        };
+        let comes = self
+            .progress_at
+            .is_some_and(|at| self.now < at.saturating_add(PROGRESS));
+        comes
+            && self
+                .peers
+                .values()
+                .any(|peer| peer.best().best_height >= first)
     }
 
-    /// Whether the peer's claim is better than our best header and not refuted.
+    /// The ends of all chains that connected peers have shown or claim to have, each once, in order. When these change,
+    /// [`Facts`] are to be read again.
+    pub fn ends(&self) -> Vec<BlockHash> {
+        let peers = self.peers.values();
+        let mut ends: Vec<_> = peers
+            .flat_map(|peer| [Some(peer.claimed), peer.proven])
+            .flatten()
+            .map(|status| status.best_hash)
+            .collect();
+        ends.sort_unstable();
+        ends.dedup();
+        ends
+    }
+
+    /// Whether the peer claims a chain that is better than all that we have or are fetching.
     pub(super) fn claims_more(&self, peer: &Peer) -> bool {
-        claims_above(peer, self.facts.best_header_work)
+        peer.claims_above(self.facts.goal_work)
+            // What we know needs no headers.
+            && ![self.facts.best_header, self.facts.goal].contains(&peer.claimed.best_hash)
     }
 
     pub(super) fn request_id(&mut self) -> RequestId {
@@ -255,19 +347,17 @@ impl Sync {
     }
 
     fn on_status(&mut self, key: PeerKey, status: PeerStatus) {
-        match self.peers.get_mut(&key) {
-            Some(peer) => peer.status = status,
-            None => {
-                self.peers.insert(key, Peer::new(status));
-            }
-        }
+        let peer = self.peers.entry(key).or_insert_with(|| Peer::new(status));
+        peer.claimed = status;
+        peer.refuted = peer.refuted.filter(|old| old.claim == status.best_hash);
     }
 
     fn on_has(&mut self, key: PeerKey, status: PeerStatus) {
         if let Some(peer) = self.peers.get_mut(&key)
-            && status.work > peer.status.work
+            && peer.proven.is_none_or(|proven| status.work > proven.work)
         {
-            peer.status = status;
+            peer.proven = Some(status);
+            peer.credit_until = None;
         }
     }
 
@@ -284,7 +374,19 @@ impl Sync {
             return;
         }
         self.downloads.set_missing(&facts.missing);
+        if facts.best_header_work > self.facts.best_header_work {
+            // It may have grown because a block is no longer held invalid.
+            for peer in self.peers.values_mut() {
+                peer.refuted = peer.refuted.filter(|refuted| !refuted.on_invalid);
+            }
+        }
         self.facts = facts;
+        if !self.downloads.is_empty() && self.facts.goal_work > self.begun {
+            self.begun = self.facts.goal_work;
+            if !self.is_downloading() {
+                self.progress_at = Some(self.now);
+            }
+        }
     }
 
     fn on_unknown_parent(&mut self, key: PeerKey) {
@@ -309,6 +411,9 @@ impl Sync {
             Pending::Headers(peer) => {
                 if let Some(state) = self.peers.get_mut(&peer) {
                     state.talk = HeaderTalk::Idle;
+                    if failure != RequestFailure::RateLimited {
+                        state.end_credit(now);
+                    }
                 }
                 peer
             }
@@ -364,8 +469,19 @@ impl Sync {
         }
     }
 
+    /// Starts the clocks of new claims, and forgets refutations that are old.
+    fn check_claims(&mut self, now: u64) {
+        for peer in self.peers.values_mut() {
+            peer.refuted = peer.refuted.filter(|refuted| now < refuted.until);
+            if peer.claims_above(self.facts.goal_work) {
+                peer.credit_until.get_or_insert(now + CREDIT);
+            }
+        }
+    }
+
     /// Starts whatever can be started.
     fn drive(&mut self, now: u64, out: &mut Vec<Action>) {
+        self.check_claims(now);
         self.drive_headers(now, out);
         self.drive_blocks(now, out);
     }

@@ -36,9 +36,16 @@ pub struct Facts {
     pub best_header_height: u32,
     /// Work of the chain up to it.
     pub best_header_work: Work,
+    /// End of the best chain that we have or could fetch: our tip, or one of [`Sync::ends`](super::Sync::ends) with
+    /// more work. The best header may have more still, when the peer that sent it is gone.
+    pub goal: BlockHash,
+    /// Its height.
+    pub goal_height: u32,
+    /// Work of the chain up to it.
+    pub goal_work: Work,
     /// Hashes to ask headers after, newest first.
     pub locator: Vec<BlockHash>,
-    /// The first bodies that the best header chain lacks, in order.
+    /// The first bodies that the chain up to the goal lacks, in order.
     pub missing: Vec<(u32, BlockHash)>,
 }
 
@@ -52,7 +59,8 @@ pub enum Event {
         /// What it claims.
         status: PeerStatus,
     },
-    /// A peer sent a valid header, so it has the chain up to it: more than its last status may say.
+    /// A peer sent or named a header that we know to be valid, so it has the chain up to it: more than its last status
+    /// may say, or less than it claims.
     PeerHas {
         /// Who.
         peer: PeerKey,
@@ -98,6 +106,8 @@ pub enum Event {
         peer: PeerKey,
         /// What came of it.
         verdict: HeadersVerdict,
+        /// The chain that they show the peer to have.
+        has: Option<PeerStatus>,
         /// The chain afterwards.
         facts: Facts,
     },
@@ -235,14 +245,15 @@ pub enum SyncState {
         /// Height that the best peer claims.
         target: u32,
     },
-    /// Blocks are being fetched.
+    /// Blocks are being fetched, and they come: a peer that has them is connected, and one arrived (or we began) within
+    /// the last 15 s.
     Blocks {
         /// Height of our tip.
         height: u32,
-        /// Height of our best header.
+        /// Height of the best chain that a peer has.
         target: u32,
     },
-    /// No peer is known to have more.
+    /// No peer is known to have more that it sends. There may be headers with more work whose blocks nobody has.
     Synced {
         /// Height of our tip.
         height: u32,

@@ -1,7 +1,9 @@
 //! The runs.
 
-use super::simulation::{Manner, Simulation, branch, work};
-use crate::network::sync::{Event, PeerStatus, SyncFault, SyncState};
+use super::node::{branch, work};
+use super::simulation::{Manner, Simulation};
+use crate::network::sync::{Event, PeerKey, PeerStatus, SyncFault, SyncState};
+use crate::primitives::BlockHash;
 
 #[test]
 fn a_late_joiner_catches_up_and_uses_all_peers() {
@@ -157,19 +159,15 @@ fn what_a_peer_sends_counts_for_more_than_its_last_status() {
     let chain = branch(sim.genesis(), 0, 30);
     sim.peers.get_mut(&peer).unwrap().chain.clone_from(&chain);
     sim.event(Event::UnknownParent { peer });
-    sim.run(5_000);
-    assert_eq!(
-        sim.tip().0,
-        0,
-        "the headers are known, but nobody is known to have the bodies"
-    );
+    // A poll that was answered before the burst.
     let status = PeerStatus {
-        best_hash: chain[29].hash(),
-        best_height: 30,
-        work: work(30),
+        best_hash: sim.genesis(),
+        best_height: 0,
+        work: work(0),
     };
-    sim.event(Event::PeerHas { peer, status });
-    sim.run(10_000);
+    sim.run(100);
+    sim.event(Event::PeerStatus { peer, status });
+    sim.run(2_000);
     assert_eq!(sim.tip().0, 30);
     assert!(sim.faults.is_empty());
 }
@@ -288,4 +286,111 @@ fn an_unknown_parent_leads_to_headers_at_once() {
     sim.event(Event::PeerStatus { peer: key, status });
     sim.run(1_500);
     assert_eq!(sim.tip(), (9, theirs[8].hash()));
+}
+
+/// Headers whose bodies never come: all miners stopped for ever once.
+///
+/// ```text
+/// genesis ── a1 … a10 ── a11 … a15   (ours up to a10; peer 2 has all)
+///        └── b1 … b40                (peer 1: more work; leaves before it sends a body)
+/// ```
+#[test]
+fn headers_without_bodies_do_not_count_as_a_sync() {
+    let mut sim = Simulation::new();
+    let good = branch(sim.genesis(), 1, 15);
+    let withheld = branch(sim.genesis(), 2, 40);
+    sim.own(&good[..10]);
+    let bad = sim.connect(1, withheld, Manner::WithholdsBlocks);
+    sim.run(1_000);
+    assert!(matches!(
+        sim.sync.state(),
+        SyncState::Blocks { target: 40, .. }
+    ));
+    sim.run(20_000);
+    assert_eq!(sim.sync.state(), SyncState::Synced { height: 10 });
+    assert_eq!(sim.sync.blocks_behind(), 0);
+    assert!(!sim.sync.is_downloading());
+    sim.disconnect(bad);
+    // Coming back is not progress.
+    sim.run(21_000);
+    let again = branch(sim.genesis(), 2, 40);
+    let bad = sim.connect(3, again, Manner::WithholdsBlocks);
+    sim.run(22_000);
+    assert!(!sim.sync.is_downloading());
+    sim.disconnect(bad);
+    // The best chain that somebody has is fetched, although headers with more work are known.
+    sim.connect(2, good.clone(), Manner::Honest);
+    sim.run(25_000);
+    assert_eq!(sim.tip(), (15, good[14].hash()));
+    assert_eq!(sim.sync.state(), SyncState::Synced { height: 15 });
+}
+
+/// P16: a claim that nothing backs counts for 15 s, and for no longer than the first silence.
+#[test]
+fn p16_an_unproven_claim_does_not_count_for_long() {
+    let mut sim = Simulation::new();
+    let chain = branch(sim.genesis(), 0, 10);
+    sim.own(&chain);
+    let key = sim.connect(1, branch(sim.genesis(), 7, 90), Manner::Silent);
+    assert!(matches!(
+        sim.sync.state(),
+        SyncState::Headers { target: 90, .. }
+    ));
+    sim.run(3_000);
+    assert_eq!(sim.sync.state(), SyncState::Synced { height: 10 });
+    assert_eq!(sim.sync.blocks_behind(), 0);
+    // Nor does another claim, before it has proven anything.
+    let status = PeerStatus {
+        best_hash: BlockHash::from_bytes([9; 32]),
+        best_height: 1_000,
+        work: work(1_000),
+    };
+    sim.event(Event::PeerStatus { peer: key, status });
+    assert_eq!(sim.sync.state(), SyncState::Synced { height: 10 });
+}
+
+/// A refuted claim is looked at again after a minute: the peer may have got what it lacked.
+#[test]
+fn a_refuted_claim_gets_another_chance() {
+    let mut sim = Simulation::new();
+    let chain = branch(sim.genesis(), 0, 30);
+    let key = sim.connect(1, chain, Manner::Discontinuous);
+    sim.run(50_000);
+    assert_eq!(sim.tip().0, 0);
+    sim.peers.get_mut(&key).unwrap().manner = Manner::Honest;
+    sim.run(70_000);
+    assert_eq!(sim.tip().0, 30);
+}
+
+/// What headers have shown is not forgotten for a status that was on its way meanwhile.
+#[test]
+fn an_old_status_does_not_take_back_what_headers_have_shown() {
+    let mut sim = Simulation::new();
+    let chain = branch(sim.genesis(), 0, 2_000);
+    let peer = sim.connect(1, chain, Manner::Honest);
+    sim.run(200);
+    let status = PeerStatus {
+        best_hash: sim.genesis(),
+        best_height: 0,
+        work: work(0),
+    };
+    sim.event(Event::PeerStatus { peer, status });
+    sim.run(20_000);
+    assert_eq!(sim.tip().0, 2_000);
+}
+
+/// More peers than a list once had room for have failed: the blocks are asked for again all the same, and not in a loop.
+#[test]
+fn blocks_that_many_peers_failed_to_send_are_asked_for_again() {
+    let mut sim = Simulation::new();
+    let chain = branch(sim.genesis(), 0, 3);
+    for key in 1..=12 {
+        sim.connect(key, chain.clone(), Manner::SendsNoBlocks);
+    }
+    sim.run(10_000);
+    let asked: usize = sim.asked.values().sum();
+    assert!((36..2_000).contains(&asked), "{asked} blocks asked for");
+    sim.peers.get_mut(&PeerKey(4)).unwrap().manner = Manner::Honest;
+    sim.run(20_000);
+    assert_eq!(sim.tip().0, 3);
 }

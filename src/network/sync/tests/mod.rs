@@ -1,4 +1,5 @@
 //! Whole runs of the machine against simulated peers, in virtual time.
 
 mod cases;
+mod node;
 mod simulation;

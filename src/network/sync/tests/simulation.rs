@@ -6,38 +6,14 @@ use std::{
     sync::Arc,
 };
 
+use super::node::{Node, branch, work};
 use crate::{
     network::sync::{
-        Action, BlockVerdict, Event, Facts, HeadersVerdict, PeerKey, PeerStatus, RequestFailure,
+        Action, BlockVerdict, Event, HeadersVerdict, PeerKey, PeerStatus, RequestFailure,
         RequestId, Sync, SyncFault,
     },
-    primitives::{Block, BlockHash, BlockHeader, CompactTarget, MerkleRoot, Work},
+    primitives::{Block, BlockHash, BlockHeader},
 };
-
-pub(super) fn work(units: u64) -> Work {
-    let mut bytes = [0; 32];
-    bytes[24..].copy_from_slice(&units.to_be_bytes());
-    Work::from_be_bytes(bytes)
-}
-
-/// Headers of one branch, the first being the child of `parent`. Branches differ in their `tag`.
-pub(super) fn branch(parent: BlockHash, tag: u32, length: u32) -> Vec<BlockHeader> {
-    let mut prev_block = parent;
-    (0..length)
-        .map(|nonce| {
-            let header = BlockHeader {
-                version: 1,
-                prev_block,
-                merkle_root: MerkleRoot::default(),
-                time: tag,
-                bits: CompactTarget(0),
-                nonce,
-            };
-            prev_block = header.hash();
-            header
-        })
-        .collect()
-}
 
 /// How a simulated peer behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +21,8 @@ pub(super) enum Manner {
     Honest,
     /// Answers headers, never sends a block.
     WithholdsBlocks,
+    /// Answers at once, but never with a block.
+    SendsNoBlocks,
     /// Never answers anything.
     Silent,
     /// Claims this much work, whatever it has.
@@ -107,74 +85,6 @@ impl SimPeer {
     }
 }
 
-/// What the node under test knows.
-struct Node {
-    genesis: BlockHash,
-    headers: HashMap<BlockHash, (u32, BlockHeader)>,
-    bodies: HashSet<BlockHash>,
-    invalid: HashSet<BlockHash>,
-    best: BlockHash,
-    stamp: u64,
-}
-
-impl Node {
-    fn height(&self, hash: &BlockHash) -> Option<u32> {
-        if *hash == self.genesis {
-            return Some(0);
-        }
-        self.headers.get(hash).map(|entry| entry.0)
-    }
-
-    fn add(&mut self, header: &BlockHeader) -> bool {
-        let Some(parent) = self.height(&header.prev_block) else {
-            return false;
-        };
-        let hash = header.hash();
-        self.headers.insert(hash, (parent + 1, *header));
-        if Some(parent + 1) > self.height(&self.best) {
-            self.best = hash;
-        }
-        true
-    }
-
-    /// From genesis (exclusive) to the best header.
-    fn best_chain(&self) -> Vec<BlockHash> {
-        let mut chain = Vec::new();
-        let mut hash = self.best;
-        while let Some((_, header)) = self.headers.get(&hash) {
-            chain.push(hash);
-            hash = header.prev_block;
-        }
-        chain.reverse();
-        chain
-    }
-
-    fn facts(&mut self) -> Facts {
-        self.stamp += 1;
-        let chain = self.best_chain();
-        let missing: Vec<_> = (1..)
-            .zip(&chain)
-            .filter(|(_, hash)| !self.bodies.contains(*hash))
-            .map(|(height, hash)| (height, *hash))
-            .take(512)
-            .collect();
-        let tip_height = missing
-            .first()
-            .map_or(chain.len() as u32, |(height, _)| height - 1);
-        let mut locator: Vec<_> = chain.iter().rev().step_by(7).take(30).copied().collect();
-        locator.push(self.genesis);
-        Facts {
-            stamp: self.stamp,
-            tip_height,
-            best_header: self.best,
-            best_header_height: chain.len() as u32,
-            best_header_work: work(chain.len() as u64),
-            locator,
-            missing,
-        }
-    }
-}
-
 /// The whole simulation.
 pub(super) struct Simulation {
     node: Node,
@@ -189,6 +99,8 @@ pub(super) struct Simulation {
     in_flight: HashMap<RequestId, PeerKey>,
     pub(super) most_in_flight: usize,
     judging: bool,
+    /// The chains that facts are read for.
+    ends: Vec<BlockHash>,
     invalid_bodies: HashSet<BlockHash>,
 }
 
@@ -201,9 +113,10 @@ impl Simulation {
             bodies: HashSet::new(),
             invalid: HashSet::new(),
             best: genesis,
+            tip: genesis,
             stamp: 0,
         };
-        let sync = Sync::new(node.facts());
+        let sync = Sync::new(node.facts(&[]));
         Self {
             node,
             sync,
@@ -216,6 +129,7 @@ impl Simulation {
             in_flight: HashMap::new(),
             most_in_flight: 0,
             judging: false,
+            ends: Vec::new(),
             invalid_bodies: HashSet::new(),
         }
     }
@@ -224,22 +138,18 @@ impl Simulation {
         self.node.genesis
     }
 
-    pub(super) fn tip(&mut self) -> (u32, BlockHash) {
-        let facts = self.node.facts();
-        let chain = self.node.best_chain();
-        let hash = (facts.tip_height as usize)
-            .checked_sub(1)
-            .map_or(self.node.genesis, |index| chain[index]);
-        (facts.tip_height, hash)
+    pub(super) fn tip(&self) -> (u32, BlockHash) {
+        let tip = self.node.tip;
+        (self.node.height(&tip).unwrap_or_default(), tip)
     }
 
     /// Gives the node blocks from the start.
     pub(super) fn own(&mut self, chain: &[BlockHeader]) {
         for header in chain {
             assert!(self.node.add(header));
-            self.node.bodies.insert(header.hash());
+            self.node.take(header.hash());
         }
-        let facts = self.node.facts();
+        let facts = self.node.facts(&self.ends);
         self.event(Event::Facts(facts));
     }
 
@@ -271,6 +181,11 @@ impl Simulation {
     pub(super) fn event(&mut self, event: Event) {
         let actions = self.sync.handle(self.now, event);
         self.act(actions);
+        if self.sync.ends() != self.ends {
+            self.ends = self.sync.ends();
+            let facts = self.node.facts(&self.ends);
+            self.later(5, Event::Facts(facts));
+        }
     }
 
     /// Runs until `until` (milliseconds).
@@ -308,18 +223,26 @@ impl Simulation {
     /// Facts are read when the judgement is done, not when it began.
     fn complete(&mut self, event: Event) -> Event {
         match event {
-            Event::HeadersJudged { peer, verdict, .. } => Event::HeadersJudged {
-                peer,
-                verdict,
-                facts: self.node.facts(),
-            },
+            Event::HeadersJudged {
+                peer, verdict, has, ..
+            } => {
+                self.ends
+                    .extend(has.iter().map(|status: &PeerStatus| status.best_hash));
+                Event::HeadersJudged {
+                    peer,
+                    verdict,
+                    has,
+                    facts: self.node.facts(&self.ends),
+                }
+            }
             Event::BlocksJudged { verdicts, .. } => {
                 self.judging = false;
                 Event::BlocksJudged {
                     verdicts,
-                    facts: self.node.facts(),
+                    facts: self.node.facts(&self.ends),
                 }
             }
+            Event::Facts(_) => Event::Facts(self.node.facts(&self.ends)),
             other => other,
         }
     }
@@ -346,12 +269,22 @@ impl Simulation {
                     } else {
                         HeadersVerdict::Unconnected
                     };
-                    let facts = self.node.facts();
+                    let last = headers[headers.len() - 1].hash();
+                    let has = (verdict == HeadersVerdict::Accepted).then(|| {
+                        let best_height = self.node.height(&last).unwrap_or_default();
+                        PeerStatus {
+                            best_hash: last,
+                            best_height,
+                            work: work(best_height.into()),
+                        }
+                    });
+                    let facts = self.node.facts(&self.ends);
                     self.later(
                         5,
                         Event::HeadersJudged {
                             peer,
                             verdict,
+                            has,
                             facts,
                         },
                     );
@@ -408,6 +341,7 @@ impl Simulation {
         let mut headers: Vec<BlockHeader> = sim
             .chain
             .iter()
+            .filter(|_| manner != Manner::SendsNoBlocks)
             .filter(|header| hashes.contains(&header.hash()))
             .copied()
             .collect();
@@ -457,7 +391,7 @@ impl Simulation {
                 self.node.invalid.insert(hash);
                 BlockVerdict::Invalid
             } else {
-                self.node.bodies.insert(hash);
+                self.node.take(hash);
                 BlockVerdict::Accepted
             };
             verdicts.push((hash, verdict));
@@ -469,7 +403,7 @@ impl Simulation {
                 break;
             }
         }
-        let facts = self.node.facts();
+        let facts = self.node.facts(&self.ends);
         self.later(5, Event::BlocksJudged { verdicts, facts });
     }
 }
