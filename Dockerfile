@@ -19,16 +19,16 @@ RUN if command -v c++ && ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/llvm-*/li
 # others, and a change of Quarry's source does not compile them again. Declared benches need a file to exist.
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src benches && touch src/lib.rs && echo 'fn main() {}' | tee src/main.rs > build.rs \
+RUN mkdir src benches && echo '//! Nothing yet.' > src/lib.rs \
+    && printf '%s\n' '//! Nothing yet.' 'fn main() {}' | tee src/main.rs > build.rs \
     && for bench in $(sed -n '/^\[\[bench]]/,/^name/s/^name *= *"\(.*\)"/\1/p' Cargo.toml); do \
          echo 'fn main() {}' > "benches/$bench.rs"; \
        done \
     && cargo build --release --locked
 
-# Cargo compares times, and a copied file is often older than what the empty crate left behind: hence the touch.
-COPY build.rs ./
-COPY proto proto
-COPY src src
+# The rest of what .dockerignore lets in. Cargo compares times, and a copied file is often older than what the empty
+# crate left behind: hence the touch.
+COPY . .
 RUN find build.rs proto src -exec touch {} + \
     && cargo build --release --locked \
     && install -D -s "${CARGO_TARGET_DIR:-target}/release/quarry" /out/quarry

@@ -4,7 +4,7 @@
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clippy doc deny docker network network-down
+.PHONY: help run test bench lint format clippy doc deny docker network network-down
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ run: ## Build Quarry and start a mining node; ARGS="--no-mine" passes arguments 
 test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
+
+bench: ## Measure the first minute of a node: time to RPC and first block, memory
+	@deploy/setup
+	cargo bench --profile release --locked --bench first_minute
 
 lint: format clippy doc deny ## Run every check that is not a test
 

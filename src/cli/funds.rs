@@ -8,6 +8,7 @@ use crate::consensus::ChainSpec;
 use crate::keys::Address;
 use crate::node::OfflineChain;
 use crate::primitives::{Amount, Transaction, Txid};
+use crate::rpc::Client;
 use crate::wallet::{Ledger, LedgerContext};
 
 /// What an address owns.
@@ -43,12 +44,7 @@ impl Funds {
                     being_spent: sums.being_spent,
                 })
             }
-            Access::Online(client) => {
-                let answer = client
-                    .call("getaddressbalance", json!([address.to_string()]))
-                    .or_fail()?;
-                Self::read(&answer)
-            }
+            Access::Online(client) => Self::read(&ask(client, address)?),
         }
     }
 
@@ -68,20 +64,27 @@ impl Funds {
         })
     }
 
-    /// Whether the address was ever paid. A running node does not tell of coins that are all spent.
-    pub(super) fn were_ever(
-        access: &Access,
-        spec: &ChainSpec,
-        address: &Address,
-    ) -> CliResult<bool> {
+    /// Whether the address was ever paid, even if nothing of it is left.
+    pub(super) fn were_ever(access: &Access, address: &Address) -> CliResult<bool> {
         match access {
             Access::Offline(chain) => chain.is_used(&address.pubkey_hash()).or_fail(),
-            Access::Online(_) => {
-                let funds = Self::of(access, spec, address)?;
-                Ok(funds.balance > Amount::ZERO || funds.pending > Amount::ZERO)
+            Access::Online(client) => {
+                let answer = ask(client, address)?;
+                let mined = answer["transactions"].as_u64().ok_or_else(|| {
+                    CliError::failure(
+                        "the node's answer to getaddressbalance has no 'transactions'",
+                    )
+                })?;
+                Ok(mined > 0 || Self::read(&answer)?.pending > Amount::ZERO)
             }
         }
     }
+}
+
+fn ask(client: &Client, address: &Address) -> CliResult<Value> {
+    client
+        .call("getaddressbalance", json!([address.to_string()]))
+        .or_fail()
 }
 
 /// The coins of an address, by what can be done with them. Without a node nothing waits.

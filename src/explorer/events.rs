@@ -1,10 +1,13 @@
 //! `/events`: the node's event stream as server-sent events.
 //!
-//! `id:` is the event's number. A browser that reconnects names the last one it saw (`Last-Event-ID`), others may ask with
-//! `?from=N`; the stream goes on there. Where events are not kept any more, or the node has restarted, it says `gap`: what the
-//! client has shown must be read again.
+//! `id:` is `<run>-<number>`: numbers begin anew with each run of the node. A browser that reconnects names the last one it saw
+//! (`Last-Event-ID`), others may ask with `?from=<run>-<number>`, or with a number alone for this run, whichever it is; the
+//! stream goes on there. Where events are not kept any more, or the node has restarted, it says `gap`: what the client has
+//! shown must be read again.
 
 use std::convert::Infallible;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,15 +31,35 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Deserialize)]
 pub(super) struct From {
-    /// The number of the first event that is wanted.
-    from: Option<u64>,
+    /// The first event that is wanted.
+    from: Option<String>,
+}
+
+/// An event as a client names it.
+struct EventId {
+    /// The run of the node, if it says.
+    run: Option<u64>,
+    number: u64,
+}
+
+impl FromStr for EventId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (run, number) = match text.split_once('-') {
+            Some((run, number)) => (Some(u64::from_str_radix(run, 16)?), number),
+            None => (None, text),
+        };
+        let number = number.parse()?;
+        Ok(Self { run, number })
+    }
 }
 
 /// One client's place in the stream.
 struct Follower {
     site: Arc<Site>,
     events: EventReader,
-    /// To be said first: the number asked for is not of this run of the node.
+    /// To be said first: the event asked for is not of this run of the node.
     gap: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -53,21 +76,19 @@ pub(super) async fn events(
         )
             .into_response();
     };
-    let last = match headers
-        .get("last-event-id")
-        .map(|value| value.to_str().unwrap_or_default().parse::<u64>())
-    {
-        None => None,
-        Some(Ok(last)) => Some(last),
-        Some(Err(_)) => {
-            return (StatusCode::BAD_REQUEST, "Last-Event-ID must be a number\n").into_response();
+    let wanted = match wanted(&query, &headers) {
+        Ok(wanted) => wanted,
+        Err(_) => {
+            let sentence = "Last-Event-ID and from must be <run>-<number>\n";
+            return (StatusCode::BAD_REQUEST, sentence).into_response();
         }
     };
     let log = site.context.chain.events();
-    let from = last.map(|last| last.saturating_add(1)).or(query.from);
-    let gap = from.is_some_and(|from| from > log.next_number());
-    let events = match from {
-        Some(from) if !gap => log.subscribe_from(from),
+    let is_here =
+        |id: &EventId| id.run.is_none_or(|run| run == site.run) && id.number <= log.next_number();
+    let gap = wanted.as_ref().is_some_and(|id| !is_here(id));
+    let events = match wanted {
+        Some(id) if !gap => log.subscribe_from(id.number),
         Some(_) | None => log.subscribe(),
     };
     let follower = Follower {
@@ -79,6 +100,18 @@ pub(super) async fn events(
     Sse::new(stream::unfold(follower, next))
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response()
+}
+
+/// The first event that a client wants, if it wants others than those to come: the one behind the last that it saw.
+fn wanted(query: &From, headers: &HeaderMap) -> Result<Option<EventId>, ParseIntError> {
+    if let Some(last) = headers.get("last-event-id") {
+        let last: EventId = last.to_str().unwrap_or_default().parse()?;
+        return Ok(Some(EventId {
+            run: last.run,
+            number: last.number.saturating_add(1),
+        }));
+    }
+    query.from.as_deref().map(str::parse).transpose()
 }
 
 async fn next(mut follower: Follower) -> Option<(Result<Message, Infallible>, Follower)> {
@@ -93,7 +126,7 @@ async fn next(mut follower: Follower) -> Option<(Result<Message, Infallible>, Fo
             Ok((number, event)) => {
                 let (name, data) = describe(&event);
                 Message::default()
-                    .id(number.to_string())
+                    .id(format!("{:016x}-{number}", follower.site.run))
                     .event(name)
                     .data(data.to_string())
             }

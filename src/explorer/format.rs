@@ -1,13 +1,6 @@
 //! Times for people, and texts that others wrote.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Seconds since 1970; 0 on a machine whose clock is before that.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
-}
+use crate::primitives::unix_now;
 
 /// A time in seconds since 1970 as `2026-01-31 12:00:00 UTC`.
 pub(super) fn utc(time: u32) -> String {

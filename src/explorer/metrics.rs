@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::format::unix_now;
 use super::health::why_not_ready;
 use super::server::Site;
+use crate::primitives::unix_now;
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
     let mempool = site.context.mempool.info().await;

@@ -14,15 +14,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainHandle, ChainReader};
-use crate::http::{self, HostPolicy, Limits};
+use crate::http::{self, HostPolicy, Limits, Places};
 use crate::mempool::MempoolHandle;
 use crate::miner::MinerHandle;
 use crate::network::NetworkStatus;
+use crate::primitives::unix_now;
 
 use super::counters::{self, Counters};
 use super::pages::PageError;
@@ -79,8 +79,10 @@ pub(super) struct Site {
     pub(super) followers: Arc<Semaphore>,
     pub(super) expects_peers: bool,
     pub(super) cancel: CancellationToken,
+    /// Tells this run of the node from others, in the ids of events.
+    pub(super) run: u64,
     hosts: HostPolicy,
-    places: Semaphore,
+    places: Places,
 }
 
 /// Serves the explorer on `listener` until `cancel`. Whoever calls it joins the task.
@@ -102,8 +104,10 @@ pub fn serve(
         followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
         expects_peers: config.expects_peers,
         cancel: cancel.clone(),
+        // Two runs do not begin in one second.
+        run: getrandom::u64().unwrap_or_else(|_| unix_now()),
         hosts: HostPolicy::new(config.allowed_hosts),
-        places: Semaphore::new(MAX_RUNNING),
+        places: Places::new(MAX_RUNNING, QUEUE_TIMEOUT),
     });
     tokio::spawn(async move {
         let limits = Limits {
@@ -176,16 +180,14 @@ impl Site {
             .map(|status| status.borrow().clone())
     }
 
-    /// Runs what reads the disk where it may block.
+    /// Runs what reads the disk or asks the mempool, where it may block.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, PageError> + Send + 'static,
     ) -> Result<T, PageError> {
-        let Ok(Ok(_place)) = timeout(QUEUE_TIMEOUT, self.places.acquire()).await else {
-            return Err(PageError::busy());
-        };
+        let place = self.places.take().await.ok_or_else(PageError::busy)?;
         let site = Arc::clone(self);
-        match spawn_blocking(move || work(&site)).await {
+        match place.run(move || work(&site)).await {
             Ok(result) => result,
             Err(error) => Err(PageError::internal(&error)),
         }

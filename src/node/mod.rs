@@ -35,6 +35,6 @@ pub use opening::OpenError;
 pub use ports::{Bound, ListenAt, ListenAtError, PortError, Service, bind};
 pub use running::{NodeError, NodeStatus, NodeView, RunningNode};
 pub use settings::{Settings, SettingsError};
-pub use signals::termination;
+pub use signals::stop_on_signals;
 pub use start::{Node, StartError};
 pub use telemetry::{LogFormat, TelemetryError, init as init_telemetry};

@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use super::folder::NetworkFolder;
 use super::opening::{self, OpenError};
-use crate::chain::{WriterFailure, 
+use crate::chain::{
     Audit, BlockAccepted, ChainHandle, ChainOptions, ChainReader, ChainWriter, SubmitError, Tip,
-    system_clock,
+    WriterFailure, system_clock,
 };
 use crate::consensus::ChainSpec;
 use crate::mempool::{self, Policy, RejectError, TxSource};

@@ -2,24 +2,37 @@
 
 use std::io;
 
-/// Waits for SIGINT or SIGTERM (Ctrl-C elsewhere) and tells which it was.
+use tokio_util::sync::CancellationToken;
+
+/// Cancels `stop` on SIGINT and SIGTERM (Ctrl-C elsewhere). Once this has returned, these signals do nothing else any more,
+/// so it comes before anything that must not be cut short. Must be called inside a tokio runtime, whose end ends the waiting.
 ///
 /// # Errors
 /// When the system refuses to tell of signals.
-pub async fn termination() -> io::Result<&'static str> {
+pub fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
     #[cfg(unix)]
-    {
+    let signal = {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        Ok(tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        })
-    }
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        }
+    };
     #[cfg(not(unix))]
-    {
-        tokio::signal::ctrl_c().await?;
-        Ok("Ctrl-C")
-    }
+    let signal = async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "Ctrl-C",
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::spawn(async move {
+        let signal = signal.await;
+        tracing::info!(signal, "stopping");
+        stop.cancel();
+    });
+    Ok(())
 }

@@ -1,15 +1,17 @@
 //! The composition root: every part of a node, started in order.
 //!
 //! Order: folder and chain (which locks it), ports, mempool, network, miner, RPC, explorer, and at last `node.json`, which
-//! tells commands that the node answers. Whatever fails, what was started before is stopped again.
+//! tells commands that the node answers. Whatever fails, what was started before is stopped again; so it is when the node is
+//! told to stop meanwhile, which is looked for between the steps.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Endpoints, NodeConfig};
@@ -25,6 +27,12 @@ use crate::mempool::{self, MempoolHandle, Policy};
 use crate::miner::{self, MinerConfig, MinerHandle};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkHandle};
 use crate::rpc::{self, Cookie, NodeFile, RpcConfig, RpcContext, WalletService};
+
+/// How long opening the chain may go on once the node is told to stop. What is left then is abandoned, which the database
+/// survives.
+const OPENING_PATIENCE: Duration = Duration::from_secs(4);
+/// How long the parts of a node that did not come up may take to end.
+const ABANDON_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Why a node could not start. The data is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +57,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing failed: it was told to stop before it was up.
+    #[error("the node was told to stop while it was starting")]
+    Stopped,
 }
 
 /// A node.
@@ -56,22 +67,28 @@ pub enum StartError {
 pub struct Node;
 
 impl Node {
-    /// Starts a node. Must be called inside a tokio runtime, and outside its worker threads' time-critical work: opening the
-    /// chain may take seconds after a crash.
+    /// Starts a node, which stops when `stop` is cancelled, even before it is up. Must be called inside a tokio runtime, and
+    /// outside its worker threads' time-critical work: opening the chain may take seconds after a crash.
     ///
     /// # Errors
     /// [`StartError`]; everything that was started is stopped again.
-    pub async fn start(config: NodeConfig) -> Result<RunningNode, StartError> {
+    pub async fn start(
+        config: NodeConfig,
+        stop: CancellationToken,
+    ) -> Result<RunningNode, StartError> {
         let started = Instant::now();
         let folder = config.folder.network(&config.spec);
         let (chain, writer) = {
             let (folder, spec) = (folder.clone(), config.spec.clone());
             let open = move || opening::open(&folder, &spec, ChainOptions::default());
-            blocking(open).await.map_err(system("the chain"))??
+            tokio::select! {
+                opened = blocking(open) => opened.map_err(system("the chain"))??,
+                () = lapsed(&stop, OPENING_PATIENCE) => return Err(StartError::Stopped),
+            }
         };
         let mut starting = Starting {
             tasks: Tasks::default(),
-            cancel: CancellationToken::new(),
+            cancel: stop,
             chain: chain.clone(),
             mempool: None,
         };
@@ -98,6 +115,7 @@ impl Starting {
     async fn rest(&mut self, config: &NodeConfig, started: Instant) -> Result<Parts, StartError> {
         let folder = config.folder.network(&config.spec);
         let offset = config.port_offset;
+        self.go_on()?;
         let rpc_port = ports::bind(Service::Rpc, config.rpc_listen, offset)?;
         let explorer_port = ports::bind(Service::Explorer, config.explorer_listen, offset)?;
 
@@ -113,10 +131,13 @@ impl Starting {
             notices::report(self.chain.subscribe(), notices.clone(), self.cancel.clone());
         self.tasks.spawn("notices", reporter);
 
+        self.go_on()?;
         let (p2p_address, p2p_instead_of, network) = self.network(config, &mempool)?;
 
+        self.go_on()?;
         let miner = self.miner(config, &mempool, &network)?;
 
+        self.go_on()?;
         let cookie = Arc::new(Cookie::create(folder.path())?);
         let context = Arc::new(RpcContext {
             chain: self.chain.clone(),
@@ -195,6 +216,14 @@ impl Starting {
         })
     }
 
+    /// Whether to take the next step.
+    fn go_on(&self) -> Result<(), StartError> {
+        match self.cancel.is_cancelled() {
+            true => Err(StartError::Stopped),
+            false => Ok(()),
+        }
+    }
+
     /// Starts the network. libp2p binds the port itself, so the one that was found free may be taken meanwhile.
     fn network(
         &mut self,
@@ -267,12 +296,23 @@ impl Starting {
     /// Stops what was started.
     async fn abandon(&mut self) {
         self.cancel.cancel();
-        if let Some(mempool) = &self.mempool {
-            mempool.stop().await;
+        let ending = async {
+            if let Some(mempool) = &self.mempool {
+                mempool.stop().await;
+            }
+            self.chain.stop().await;
+            while self.tasks.next().await.is_some() {}
+        };
+        if timeout(ABANDON_PATIENCE, ending).await.is_err() {
+            tracing::warn!(tasks = self.tasks.running().join(", "), "abandoned");
         }
-        self.chain.stop().await;
-        while self.tasks.next().await.is_some() {}
     }
+}
+
+/// Waits until `patience` is over after `stop`.
+async fn lapsed(stop: &CancellationToken, patience: Duration) {
+    stop.cancelled().await;
+    sleep(patience).await;
 }
 
 fn listener(

@@ -5,6 +5,7 @@
 
 mod amount;
 mod block;
+mod clock;
 mod codec;
 mod coin;
 mod coin_stats;
@@ -16,6 +17,7 @@ mod transaction;
 
 pub use amount::{Amount, AmountError, COIN, MAX_MONEY, UncheckedAmount};
 pub use block::{Block, BlockHeader, HEADER_LEN};
+pub use clock::unix_now;
 pub use codec::{Decode, DecodeError, Encode, Reader, compact_size_len, write_compact_size};
 pub use coin::{BlockUndo, Coin, UtxoDiff, UtxoView};
 pub use coin_stats::{CoinAccumulator, CoinStats};

@@ -42,6 +42,8 @@ pub mod code {
     pub const DATABASE_ERROR: i32 = -20;
     /// Bytes that do not decode.
     pub const DESERIALIZATION_ERROR: i32 = -22;
+    /// The node to add is kept already.
+    pub const CLIENT_NODE_ALREADY_ADDED: i32 = -23;
     /// The node to remove is unknown.
     pub const CLIENT_NODE_NOT_ADDED: i32 = -24;
     /// A transaction or block that cannot be judged, such as one with unknown inputs.

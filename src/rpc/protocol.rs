@@ -151,6 +151,13 @@ fn execute(
 ) -> (Version, Option<Value>, Answer) {
     let Request { version, id, call } = request;
     let result = call.and_then(|(method, params)| {
+        // Between the requests of a batch: nobody waits for the answers any more, or the node ends.
+        if cancelled.is_cancelled() {
+            return Err(RpcError::new(
+                code::MISC_ERROR,
+                "not run: the node is stopping",
+            ));
+        }
         let method = methods::find(&method).ok_or_else(|| {
             let name: String = method.chars().take(80).collect();
             RpcError::new(

@@ -14,12 +14,11 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::http::{self, HostPolicy, Limits};
+use crate::http::{self, HostPolicy, Limits, Place, Places};
 
 use super::context::RpcContext;
 use super::cookie::Cookie;
@@ -49,7 +48,7 @@ struct Server {
     context: Arc<RpcContext>,
     cookie: Arc<Cookie>,
     hosts: HostPolicy,
-    places: Semaphore,
+    places: Places,
     cancel: CancellationToken,
 }
 
@@ -65,7 +64,7 @@ pub fn serve(
         context,
         cookie,
         hosts: HostPolicy::new(config.allowed_hosts),
-        places: Semaphore::new(MAX_RUNNING),
+        places: Places::new(MAX_RUNNING, QUEUE_TIMEOUT),
         cancel: cancel.clone(),
     });
     let app = Router::new().fallback(handle).with_state(server);
@@ -107,7 +106,7 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
     if announced_length(&head.headers).is_some_and(|length| length > MAX_BODY) {
         return too_large();
     }
-    let Ok(Ok(_place)) = timeout(QUEUE_TIMEOUT, server.places.acquire()).await else {
+    let Some(place) = server.places.take().await else {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many requests are waiting",
@@ -129,16 +128,18 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
         }
         Ok(Ok(body)) => body,
     };
-    run(&server, body).await
+    run(&server, place, body).await
 }
 
-/// Runs the request where it may block. When the client goes away this future is dropped, which tells long work to end.
-async fn run(server: &Server, body: axum::body::Bytes) -> Response {
+/// Runs the request where it may block. When the client goes away this future is dropped, which tells long work to end; the
+/// work keeps its place until it has.
+async fn run(server: &Server, place: Place, body: axum::body::Bytes) -> Response {
     let cancelled = server.cancel.child_token();
     let _ends_work = cancelled.clone().drop_guard();
     let context = Arc::clone(&server.context);
     let runtime = Handle::current();
-    match spawn_blocking(move || protocol::answer(&context, &body, &cancelled, &runtime)).await {
+    let work = move || protocol::answer(&context, &body, &cancelled, &runtime);
+    match place.run(work).await {
         Ok(reply) => into_response(reply),
         Err(error) => {
             tracing::error!(%error, "an RPC method failed");

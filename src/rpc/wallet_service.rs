@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
 use crate::wallet::{Wallet, WalletError};
 
 use super::error::RpcError;
@@ -30,6 +35,8 @@ struct State {
     wallet: Option<Wallet>,
     /// When the secrets must leave the memory.
     locks_at: Option<Instant>,
+    /// The task that sees to it even if nobody uses the wallet.
+    timer: Option<AbortHandle>,
 }
 
 impl WalletService {
@@ -62,14 +69,32 @@ impl WalletService {
         work(state.open(&self.inner.path)?)
     }
 
-    /// Unlocks the wallet for a while. Blocks for the key derivation.
+    /// Unlocks the wallet for a while, which begins anew with each call. Blocks for the key derivation. A task on `runtime`
+    /// locks the wallet in time; it ends without doing so when `stop` is cancelled.
     ///
     /// # Errors
     /// A wrong passphrase, a wallet without one, and those of opening it.
-    pub fn unlock(&self, passphrase: &str, duration: Duration) -> Result<(), RpcError> {
+    pub fn unlock(
+        &self,
+        passphrase: &str,
+        duration: Duration,
+        stop: CancellationToken,
+        runtime: &Handle,
+    ) -> Result<(), RpcError> {
         let mut state = self.state();
         state.open(&self.inner.path)?.unlock(passphrase)?;
         state.locks_at = Instant::now().checked_add(duration);
+        let wallet = self.clone();
+        let timer = runtime.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(duration) => {
+                    // Waits for a payment that is being made, so not on this thread. Nothing is left to tell on failure.
+                    let _ = spawn_blocking(move || wallet.lock_if_due()).await;
+                }
+            }
+        });
+        state.set_timer(Some(timer.abort_handle()));
         Ok(())
     }
 
@@ -80,11 +105,12 @@ impl WalletService {
     pub fn lock(&self) -> Result<(), RpcError> {
         let mut state = self.state();
         state.locks_at = None;
+        state.set_timer(None);
         Ok(state.open(&self.inner.path)?.lock()?)
     }
 
     /// Locks the wallet if its time is over; a later unlocking has moved that.
-    pub(super) fn lock_if_due(&self) {
+    fn lock_if_due(&self) {
         self.state().lock_if_due();
     }
 
@@ -108,6 +134,12 @@ impl State {
         }
     }
 
+    fn set_timer(&mut self, timer: Option<AbortHandle>) {
+        if let Some(old) = std::mem::replace(&mut self.timer, timer) {
+            old.abort();
+        }
+    }
+
     fn lock_if_due(&mut self) {
         if self.locks_at.is_some_and(|due| due <= Instant::now()) {
             self.locks_at = None;
@@ -116,5 +148,39 @@ impl State {
                 let _ = wallet.lock();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wallet::KdfParams;
+
+    #[test]
+    fn one_timer_waits_however_often_the_wallet_is_unlocked() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("wallet.json");
+        let cheap = KdfParams::new(8, 1, 1).expect("allowed");
+        Wallet::create_with(&path, Some("open sesame"), cheap).expect("no file");
+        let service = WalletService::new(path);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let alive = || runtime.metrics().num_alive_tasks();
+        let settles_at = |count| {
+            let start = Instant::now();
+            while alive() != count {
+                assert!(start.elapsed() < Duration::from_secs(20), "{}", alive());
+                std::thread::yield_now();
+            }
+        };
+        let stop = CancellationToken::new();
+        for seconds in [1_000, 10, 100_000_000] {
+            let duration = Duration::from_secs(seconds);
+            service
+                .unlock("open sesame", duration, stop.clone(), runtime.handle())
+                .expect("the right passphrase");
+            settles_at(1);
+        }
+        service.lock().expect("it has a passphrase");
+        settles_at(0);
     }
 }

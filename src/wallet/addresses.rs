@@ -2,14 +2,14 @@
 
 use crate::consensus::ChainSpec;
 use crate::keys::SecretKey;
-use crate::primitives::PubkeyHash;
+use crate::primitives::{PubkeyHash, unix_now};
 
 use super::error::WalletError;
 use super::file::{Account, AddressRecord, WalletFile};
 use super::hd::{self, Branch};
 use super::owned::OwnedAddress;
 use super::payment::{self, Payment, PaymentError, SignedPayment};
-use super::store::{Wallet, unix_now};
+use super::store::Wallet;
 use super::unlocked::Unlocked;
 
 /// How many unused addresses in a row end the search for used ones (BIP44, "address gap limit").

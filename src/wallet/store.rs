@@ -7,11 +7,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use crate::primitives::PubkeyHash;
+use crate::primitives::{PubkeyHash, unix_now};
 
 use super::disk::{self, WriteLock};
 use super::error::WalletError;
@@ -320,11 +319,4 @@ fn places(file: &WalletFile) -> HashMap<PubkeyHash, (usize, usize)> {
         addresses.map(move |(address, record)| (record.hash, (account, address)))
     });
     all.collect()
-}
-
-/// Seconds since 1970; 0 on a machine whose clock is before that.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::support::{Folder, wait_until};
@@ -53,6 +54,31 @@ fn signals_stop_it_in_order() {
         !folder.file("wallet.json").exists(),
         "without mining no wallet is needed"
     );
+}
+
+/// A signal may come before the node is up, as when a supervisor changes its mind. Only before the program has touched anything
+/// may it end it out of order.
+#[test]
+fn a_signal_while_it_starts_stops_it_in_order() {
+    for delay in [0, 2, 5, 10, 20, 40, 80, 160, 320, 640] {
+        let folder = Folder::new();
+        let mut node = folder.start(&["--threads", "1"]);
+        sleep(Duration::from_millis(delay));
+        let start = Instant::now();
+        node.signal("-TERM");
+        let status = node.wait();
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(10), "{delay} ms: {took:?}");
+        let untouched = !folder.file("wallet.json").exists() && !folder.file("dev").exists();
+        assert!(
+            status == Some(0) || status.is_none() && untouched,
+            "{delay} ms: {status:?}"
+        );
+        assert!(!folder.file("dev/node.json").exists() && !folder.file("dev/.cookie").exists());
+        if folder.file("dev/db").exists() {
+            folder.run(&["verify-chain"]).ok();
+        }
+    }
 }
 
 #[test]
@@ -125,6 +151,19 @@ fn health_status_and_peers() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn a_peer_is_added_once_and_removed_once_even_if_it_was_never_reached() {
+    let folder = Folder::new();
+    let _node = folder.up(&["--no-mine"]);
+    // Nobody listens there.
+    let addnode = |command| folder.run(&["rpc", "addnode", "127.0.0.1:9", command]);
+    addnode("remove").fails(1, &["-24"]);
+    addnode("add").ok();
+    addnode("add").fails(1, &["-23", "already added"]);
+    addnode("remove").ok();
+    addnode("remove").fails(1, &["-24"]);
 }
 
 #[test]

@@ -12,6 +12,16 @@ use tempfile::TempDir;
 /// How long a node may take to start or stop. A busy machine is slow; the node's own limits are shorter.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Loopback ports that nobody else has.
+const FREE_PORTS: [&str; 6] = [
+    "--listen",
+    "127.0.0.1:0",
+    "--rpc-listen",
+    "127.0.0.1:0",
+    "--explorer-listen",
+    "127.0.0.1:0",
+];
+
 /// What a run of the program left.
 #[derive(Debug)]
 pub struct Run {
@@ -138,29 +148,34 @@ impl Folder {
 
     /// Starts a node on free loopback ports that neither mines nor looks for others.
     pub fn up(&self, more: &[&str]) -> Node {
-        let ports = [
-            "--listen",
-            "127.0.0.1:0",
-            "--rpc-listen",
-            "127.0.0.1:0",
-            "--explorer-listen",
-            "127.0.0.1:0",
-        ];
-        self.up_at(&[&ports, more].concat())
+        self.up_at(&[&FREE_PORTS, more].concat())
     }
 
-    /// Starts a node and waits until it says that it is up.
-    pub fn up_at(&self, more: &[&str]) -> Node {
+    /// The same, without waiting for it.
+    pub fn start(&self, more: &[&str]) -> Node {
+        self.start_at(&[&FREE_PORTS, more].concat())
+    }
+
+    fn start_at(&self, more: &[&str]) -> Node {
         let log = std::fs::File::create(self.file("test.log")).expect("a log");
         let words = [&["up", "--json", "--no-mdns"], more].concat();
-        let mut child = self
+        let child = self
             .command(&words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
             .expect("the node starts");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        Node {
+            child,
+            facts: Value::Null,
+        }
+    }
+
+    /// Starts a node and waits until it says that it is up.
+    pub fn up_at(&self, more: &[&str]) -> Node {
+        let mut node = self.start_at(more);
+        let stdout = BufReader::new(node.child.stdout.take().expect("it is piped"));
         let mut text = String::new();
         for line in stdout.lines() {
             let line = line.expect("the output is text");
@@ -169,11 +184,11 @@ impl Folder {
                 break;
             }
         }
-        let facts = serde_json::from_str(&text).unwrap_or_else(|error| {
+        node.facts = serde_json::from_str(&text).unwrap_or_else(|error| {
             let log = std::fs::read_to_string(self.file("test.log")).unwrap_or_default();
             panic!("the node did not start ({error}): {text}\n{log}")
         });
-        Node { child, facts }
+        node
     }
 
     /// The folder's files and their contents, without the database and what a node leaves for the next start.

@@ -7,6 +7,24 @@ fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
+/// Pays all that `from` has, after more than that was refused; the transaction's id.
+fn pay_50_of_50(folder: &Folder, from: &str, to: &str) -> String {
+    let send = |amount| folder.run(&["send", "--from", from, "--to", to, "--amount", amount]);
+    let too_much = send("51");
+    assert_eq!(
+        (
+            too_much.status,
+            too_much.stdout.as_str(),
+            too_much.stderr.as_str()
+        ),
+        (1, "Not enough funds!\n", "")
+    );
+    let sent = send("50").ok();
+    let (first, txid) = sent.split_once('\n').expect("two lines");
+    assert!(first == "Success!" && is_hash(txid), "{sent}");
+    txid.to_owned()
+}
+
 #[test]
 fn offline_line_for_line() {
     let folder = Folder::new();
@@ -34,20 +52,7 @@ fn offline_line_for_line() {
 
     assert_eq!(folder.balance(&a), "50");
     assert_eq!(folder.balance(&b), "0");
-    let too_much = folder.run(&["send", "--from", &a, "--to", &b, "--amount", "51"]);
-    assert_eq!(
-        (
-            too_much.status,
-            too_much.stdout.as_str(),
-            too_much.stderr.as_str()
-        ),
-        (1, "Not enough funds!\n", "")
-    );
-    let sent = folder
-        .run(&["send", "--from", &a, "--to", &b, "--amount", "50"])
-        .ok();
-    let (first, txid) = sent.split_once('\n').expect("two lines");
-    assert!(first == "Success!" && is_hash(txid), "{sent}");
+    let txid = pay_50_of_50(&folder, &a, &b);
     // The block that holds the payment was mined to the sender.
     assert_eq!(
         (folder.balance(&a), folder.balance(&b)),
@@ -77,20 +82,7 @@ fn online_line_for_line() {
     assert!(full.contains(&hashes), "{full}");
 
     assert_eq!(folder.balance(&a), "50");
-    let too_much = folder.run(&["send", "--from", &a, "--to", &b, "--amount", "51"]);
-    assert_eq!(
-        (
-            too_much.status,
-            too_much.stdout.as_str(),
-            too_much.stderr.as_str()
-        ),
-        (1, "Not enough funds!\n", "")
-    );
-    let sent = folder
-        .run(&["send", "--from", &a, "--to", &b, "--amount", "50"])
-        .ok();
-    let (first, txid) = sent.split_once('\n').expect("two lines");
-    assert!(first == "Success!" && is_hash(txid), "{sent}");
+    let txid = pay_50_of_50(&folder, &a, &b);
     // It waits, and its coins cannot be spent twice.
     assert_eq!(folder.json(&["rpc", "getrawmempool"]), json!([txid]));
     assert_eq!(folder.balance(&b), "0");
@@ -241,4 +233,39 @@ fn a_wallet_is_restored_from_its_phrase() {
     folder
         .run_with_input(&["restore-wallet"], &phrase)
         .fails(1, &["already"]);
+}
+
+/// An address whose coins are all spent is as used as any other.
+#[test]
+fn a_wallet_is_restored_beside_a_running_node() {
+    let (folder, a, b) = Folder::with_network();
+    let _node = folder.up(&["--no-mine"]);
+    for (from, to, amount) in [(&a, &b, "1"), (&b, &a, "1")] {
+        folder
+            .run(&["send", "--from", from, "--to", to, "--amount", amount])
+            .ok();
+        folder.run(&["rpc", "generatetoaddress", "1", &a]).ok();
+    }
+    assert_eq!(folder.balance(&b), "0");
+    let phrase = folder.run(&["wallet", "phrase"]).ok();
+    std::fs::rename(folder.file("wallet.json"), folder.file("old.json")).expect("it moves");
+    let restored = folder.run_with_input(&["restore-wallet"], &phrase).ok();
+    assert!(restored.contains("2 used addresses"), "{restored}");
+    assert_eq!(folder.run(&["list-addresses"]).ok(), format!("{a}\n{b}"));
+}
+
+/// Each command locks the wallet when it is done, perhaps before the other one has paid.
+#[test]
+fn two_payments_from_a_locked_wallet_at_a_time_both_succeed() {
+    let mut folder = Folder::new();
+    folder.set("QUARRY_PASSPHRASE", "right");
+    let [a, b] = [(); 2].map(|()| folder.new_address());
+    folder.run(&["init-blockchain", "--address", &a]).ok();
+    let _node = folder.up(&["--no-mine"]);
+    let send = || folder.run(&["send", "--from", &a, "--to", &b, "--amount", "1"]);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(send);
+        send().ok();
+        other.join().expect("it does not panic").ok();
+    });
 }

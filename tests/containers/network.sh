@@ -136,6 +136,7 @@ finish() {
     if ((status != 77)); then
         "$root/deploy/network" --down --volumes > "$scratch/down.log" 2>&1 || cat "$scratch/down.log"
         docker image rm "$QUARRY_IMAGE" > /dev/null 2>&1
+        docker container prune --force --filter label=quarry.stage=builder > /dev/null # what a failed build left
         docker image prune --force --filter label=quarry.stage=builder > /dev/null
     fi
     rm -rf "$scratch"
@@ -146,7 +147,11 @@ trap finish EXIT
 # --- What this needs.
 command -v docker > /dev/null || skip "docker is not installed"
 docker info > /dev/null 2>&1 || skip "the Docker engine does not answer"
-docker compose version > /dev/null 2>&1 || command -v docker-compose > /dev/null || skip "Compose is not installed"
+compose=(docker compose)
+if ! docker compose version > /dev/null 2>&1; then
+    command -v docker-compose > /dev/null || skip "Compose is not installed"
+    compose=(docker-compose)
+fi
 if [ -n "${BUILDER_IMAGE:-}" ] && [ -n "${RUNTIME_IMAGE:-}" ]; then
     say "base images from the environment: $BUILDER_IMAGE, $RUNTIME_IMAGE"
 elif [ "$(id -u)" = 0 ] && command -v debootstrap > /dev/null && command -v rustc > /dev/null; then
@@ -223,7 +228,10 @@ for ((i = 1; i <= nodes; i++)); do
     node "$i" list-addresses > "$scratch/addresses-$i"
 done
 "$root/deploy/network" --down > /dev/null 2>&1
-"$root/deploy/network" --num-nodes $nodes > "$scratch/up.log" 2>&1 || { tail -n 40 "$scratch/up.log"; exit 1; }
+ids=()
+# From the same image, even if the source was edited meanwhile.
+"${compose[@]}" up --no-build --detach --scale node=$nodes > "$scratch/up.log" 2>&1 ||
+    { tail -n 40 "$scratch/up.log"; exit 1; }
 find_containers
 wait_for 90 "made anew, all are healthy" healthy 1 2 3 4 5
 for ((i = 1; i <= nodes; i++)); do

@@ -55,8 +55,15 @@ make_builder() {
     # shellcheck disable=SC2064 # the value of now
     trap "docker rm $container > /dev/null" RETURN
     tar -C "$(rustc --print sysroot)" --exclude=./share -c . | docker cp - "$container:/usr/local"
-    # In the same place as here: where its source lies is part of what makes a crate fresh to Cargo.
-    tar -C / -c "${cargo_home#/}/registry" | docker cp - "$container:/"
+    # In the same place as here: where its source lies is part of what makes a crate fresh to Cargo. Only what the lock
+    # file names and Linux needs: with some of Docker's storage drivers each layer of a build walks through all files.
+    (cd / && {
+        find "${cargo_home#/}"/registry/{index,cache} -type f -print0
+        awk -F '"' '/^name = / { name = $2 } /^version = / && name { print name "-" $2; name = "" }' "$root/Cargo.lock" |
+            grep -v '^win\(dows\|api\)' | while read -r crate; do
+            find "${cargo_home#/}"/registry/src/*/"$crate" -type f -print0 2> /dev/null || true
+        done
+    } | tar -c --null --files-from=-) | docker cp - "$container:/"
     # Dependencies only: what belongs to Quarry itself is named after its package or is a program.
     (cd "$release_dir" && find .fingerprint build deps \
         \( -path '*/quarry-*' -o -path '*/libquarry-*' \) -prune -o \
@@ -69,6 +76,7 @@ make_builder() {
 { have $runtime && have $system; } || make_systems
 if ! have "$builder"; then
     # One builder is enough to keep; one that something was built from goes with that.
+    docker container prune --force --filter label=quarry.stage=builder > /dev/null # what a failed build left
     docker image prune --force --filter label=quarry.stage=builder > /dev/null
     docker image ls --quiet quarry-test-builder | xargs --no-run-if-empty docker image rm --force > /dev/null || true
     make_builder

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
@@ -14,6 +13,7 @@ use super::super::progress;
 use crate::consensus::ChainSpec;
 use crate::keys::Address;
 use crate::node::{DataFolder, OfflineChain, Settings};
+use crate::primitives::unix_now;
 
 /// Makes the network, writes its spec into the data folder, and its first block into the database.
 pub(super) fn run(global: &GlobalArgs, args: &InitArgs) -> CliResult {
@@ -30,10 +30,7 @@ pub(super) fn run(global: &GlobalArgs, args: &InitArgs) -> CliResult {
     check_name(&args.name)?;
     check_vacant(&folder, &args.name)?;
 
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let time = u32::try_from(now).or_fail_to("use this computer's clock")?;
+    let time = u32::try_from(unix_now()).or_fail_to("use this computer's clock")?;
     let spinner = progress::spinner("Searching the first block");
     let spec = ChainSpec::new_network(&args.name, address.pubkey_hash(), time);
     spinner.finish_and_clear();

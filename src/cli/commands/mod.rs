@@ -31,7 +31,7 @@ pub(super) fn run(args: Args) -> CliResult {
     }
     let context = Context::new(&global, own)?;
     if let Command::Up(_) = &command {
-        return up::run(&context);
+        return up::run(context);
     }
     super::start_logs(&context)?;
     match &command {

@@ -21,6 +21,9 @@ use crate::wallet::{Payment, PaymentError, SignedPayment, Wallet, WalletError};
 /// For how long a node's wallet is unlocked for one payment, in seconds, should locking it again fail.
 const UNLOCK_SECONDS: u64 = 60;
 
+/// How often a node's wallet is unlocked for one payment: another command, done with its own, may lock it in between.
+const UNLOCK_TRIES: u32 = 2;
+
 /// What the payer is told.
 struct Receipt {
     txid: Value,
@@ -89,21 +92,23 @@ fn through_node(
         args.fee_rate
     ]);
     let pay = || client.call("sendfrom", params.clone());
-    let answer = match pay() {
-        Err(error) if error.code() == Some(code::WALLET_UNLOCK_NEEDED) => {
-            let passphrase = context.passphrase.existing()?;
+    let mut answer = pay();
+    if is_locked(&answer) {
+        let passphrase = context.passphrase.existing()?;
+        for _ in 0..UNLOCK_TRIES {
             let unlocked = client.call(
                 "walletpassphrase",
                 json!([passphrase.as_str(), UNLOCK_SECONDS]),
             );
             unlocked.map_err(told)?;
-            let answer = pay();
-            // Should this fail, the time limit locks it.
-            let _ = client.call("walletlock", json!([]));
-            answer
+            answer = pay();
+            if !is_locked(&answer) {
+                break;
+            }
         }
-        other => other,
-    };
+        // Should this fail, the time limit locks it.
+        let _ = client.call("walletlock", json!([]));
+    }
     let answer = answer.map_err(|error| match error.code() {
         Some(code::WALLET_INSUFFICIENT_FUNDS) => Unpaid::Funds,
         _ => Unpaid::Other(told(error)),
@@ -113,6 +118,10 @@ fn through_node(
         fee: answer["fee"].clone(),
         block: Value::Null,
     })
+}
+
+fn is_locked(answer: &Result<Value, ClientError>) -> bool {
+    matches!(answer, Err(error) if error.code() == Some(code::WALLET_UNLOCK_NEEDED))
 }
 
 /// A node's error without its code, which is for programs.

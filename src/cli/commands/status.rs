@@ -1,7 +1,5 @@
 //! `status`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 
 use super::super::access::{Access, Missing};
@@ -9,7 +7,7 @@ use super::super::context::Context;
 use super::super::error::{CliResult, Context as _};
 use super::super::text;
 use crate::node::OfflineChain;
-use crate::primitives::{BlockHash, BlockHeader, Decode};
+use crate::primitives::{BlockHash, BlockHeader, Decode, unix_now};
 use crate::rpc::{Client, ClientError, code};
 
 /// What is known of node and chain.
@@ -87,10 +85,7 @@ fn mining(client: &Client) -> CliResult<Value> {
 }
 
 fn for_people(context: &Context, status: &Status) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let age = text::duration(now.saturating_sub(u64::from(status.tip_time)));
+    let age = text::duration(unix_now().saturating_sub(u64::from(status.tip_time)));
     let mut rows = vec![
         (
             "Network",

@@ -124,7 +124,7 @@ fn find_used(context: &Context, wallet: &mut Wallet) -> CliResult<usize> {
     let mut failure = None;
     let found = wallet
         .discover(context.spec.coin_type, |hash| {
-            match Funds::were_ever(&access, &context.spec, &context.address_of(*hash)) {
+            match Funds::were_ever(&access, &context.address_of(*hash)) {
                 Ok(used) => used,
                 Err(error) => {
                     failure.get_or_insert(error);

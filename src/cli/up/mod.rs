@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::context::Context;
 use super::error::{CliResult, Context as _};
 use super::wallet_access;
-use crate::node::{self, Node, NodeConfig, RunningNode};
+use crate::node::{self, Node, NodeConfig, RunningNode, StartError};
 use crate::primitives::PubkeyHash;
 use crate::wallet::Wallet;
 use banner::Facts;
@@ -31,21 +33,38 @@ const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the executor may take to end once the node has.
 const RUNTIME_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Runs a node until it is told to stop.
-pub(super) fn run(context: &Context) -> CliResult {
-    let interactive =
-        !context.out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
-    let screen = interactive.then(|| Arc::new(Screen::default()));
-    start_logs(context, screen.as_ref())?;
-    let config = config(context)?;
+/// Runs a node until it is told to stop. From the first on, a signal ends it in order.
+pub(super) fn run(context: Context) -> CliResult {
     let runtime = runtime()?;
+    let stop = CancellationToken::new();
     let result = runtime.block_on(async {
-        let node = Node::start(config.clone()).await.or_fail()?;
-        run_node(context, &config, node, screen).await
+        node::stop_on_signals(stop.clone()).or_fail_to("wait for signals")?;
+        start_and_run(Arc::new(context), stop).await
     });
     // A question to a peer's name server may still be under way; nothing waits for its answer.
     runtime.shutdown_timeout(RUNTIME_PATIENCE);
     result
+}
+
+async fn start_and_run(context: Arc<Context>, stop: CancellationToken) -> CliResult {
+    let interactive =
+        !context.out.is_json() && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let screen = interactive.then(|| Arc::new(Screen::default()));
+    start_logs(&context, screen.as_ref())?;
+    let config = {
+        let context = Arc::clone(&context);
+        // It may ask for a passphrase, and derives keys.
+        let configured = spawn_blocking(move || config(&context));
+        tokio::select! {
+            configured = configured => configured.or_fail_to("prepare the node")??,
+            () = stop.cancelled() => return Ok(()),
+        }
+    };
+    match Node::start(config.clone(), stop).await {
+        Ok(node) => run_node(&context, &config, node, screen).await,
+        Err(StartError::Stopped) => Ok(()),
+        Err(error) => Err(error).or_fail(),
+    }
 }
 
 fn runtime() -> CliResult<Runtime> {
@@ -135,14 +154,6 @@ async fn run_node(
     screen: Option<Arc<Screen>>,
 ) -> CliResult {
     let (view, stop) = (node.view(), node.stop_token());
-    let signal_stop = stop.clone();
-    tokio::spawn(async move {
-        match node::termination().await {
-            Ok(signal) => tracing::info!(signal, "stopping"),
-            Err(error) => tracing::error!(%error, "cannot wait for signals"),
-        }
-        signal_stop.cancel();
-    });
     let endpoints = node.endpoints().clone();
     let facts = async {
         let addresses = view.peer_addresses(ADDRESS_PATIENCE).await;

@@ -1,6 +1,6 @@
 //! The line that says how the node is doing, and the loud one for a reorg.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossterm::style::Stylize;
 use tokio::sync::broadcast::error::RecvError;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::text;
 use super::screen::Screen;
 use crate::node::{NodeStatus, NodeView, Notice};
+use crate::primitives::unix_now;
 
 /// How often the line is made anew.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -29,8 +30,7 @@ pub(super) async fn run(screen: &Screen, view: &NodeView, stop: CancellationToke
                 Err(RecvError::Closed) => stop.cancelled().await,
             },
             _ = ticks.tick() => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                screen.set_status(line(&view.status().await, now));
+                screen.set_status(line(&view.status().await, unix_now()));
             }
         }
     }

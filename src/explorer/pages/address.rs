@@ -26,29 +26,21 @@ pub(in crate::explorer) async fn address(
 ) -> Result<Html<String>, PageError> {
     let address = Address::parse(&text, site.reader().spec().address_version)
         .map_err(|error| PageError::bad_request(format!("{error}.")))?;
-    let delta = site
-        .context
-        .mempool
-        .address_delta(address.pubkey_hash())
-        .await;
     site.blocking(move |site| {
+        let owner = address.pubkey_hash();
+        let delta = site.context.mempool.address_delta_blocking(owner);
         let reader = site.reader();
-        let coins = stored(reader.address_coins(&address.pubkey_hash()))?;
-        let history = stored(reader.address_history(&address.pubkey_hash()))?;
-        let (page, pages) = paging.of(history.len(), BY_PAGE)?;
-        let listed: Vec<_> = history
-            .iter()
-            .rev()
-            .skip((page - 1) * BY_PAGE)
-            .take(BY_PAGE)
-            .collect();
+        let coins = stored(reader.address_coins(&owner))?;
+        let skipped = paging.before(BY_PAGE);
+        let (listed, total) = stored(reader.latest_history(&owner, skipped, BY_PAGE))?;
+        let (page, pages) = paging.of(total, BY_PAGE)?;
         let coins: Vec<Coin> = coins.into_iter().map(|(_, coin)| coin).collect();
         let body = html! {
             h1 { "Address" }
             (facts(&address, &coins, &delta))
             (waiting(&delta.txids))
             h2 { "Transactions" }
-            @if history.is_empty() {
+            @if total == 0 {
                 p.soft { "None in the chain." }
             }
             table {

@@ -25,6 +25,12 @@ pub(in crate::explorer) struct Paging {
 }
 
 impl Paging {
+    /// How many items stand on the pages before the one asked for.
+    pub(super) fn before(&self, by_page: usize) -> usize {
+        let pages = self.page.unwrap_or(1).saturating_sub(1);
+        pages.saturating_mul(by_page)
+    }
+
     /// The page asked for among as many as `items` need, and how many those are.
     pub(super) fn of(&self, items: usize, by_page: usize) -> Result<(usize, usize), PageError> {
         let pages = items.div_ceil(by_page).max(1);

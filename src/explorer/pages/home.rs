@@ -24,11 +24,10 @@ const WAITING: usize = 10;
 pub(in crate::explorer) async fn home(
     State(site): State<Arc<Site>>,
 ) -> Result<Html<String>, PageError> {
-    let mempool = site.context.mempool.info().await;
-    let mut waiting = site.context.mempool.ids().await;
-    waiting.truncate(WAITING);
     let body = site
-        .blocking(move |site| {
+        .blocking(|site| {
+            let mempool = site.context.mempool.info_blocking();
+            let waiting = site.context.mempool.first_ids_blocking(WAITING);
             let tree = ForkTree::of(site.reader());
             Ok(html! {
                 (status(site, &site.reader().tip(), mempool.as_ref()))

@@ -35,8 +35,8 @@ pub(in crate::explorer) async fn transaction(
             shown(&txid)
         ))
     })?;
-    let waiting = site.context.mempool.get(txid).await;
     site.blocking(move |site| {
+        let waiting = site.context.mempool.get_blocking(txid);
         let reader = site.reader();
         let found = match waiting {
             Some(tx) => {

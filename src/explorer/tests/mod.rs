@@ -299,17 +299,31 @@ fn events_are_numbered_and_can_be_resumed() {
     let second = site.chain.extend(1)[0].hash().to_string();
     let all = follow(&site, "/events?from=0", "", "tip");
     assert!(all.iter().any(|line| line.contains("text/event-stream")));
-    assert!(all.iter().any(|line| line == "id: 0") && all.iter().any(|line| line.contains(&first)));
-    let id: u64 = all
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix("id: ")?.parse().ok())
-        .unwrap_or_default();
-    let rest = follow(&site, "/events", &format!("Last-Event-ID: {id}\r\n"), "tip");
+    let ids = |lines: &[String]| -> Vec<(String, u64)> {
+        let ids = lines.iter().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(|id| {
+            let (run, number) = id.split_once('-').expect("run and number");
+            (run.to_owned(), number.parse().expect("a number"))
+        })
+        .collect()
+    };
+    let all_ids = ids(&all);
+    assert!(all_ids[0].1 == 0 && all.iter().any(|line| line.contains(&first)));
+    let (run, last) = all_ids.last().expect("two events at least").clone();
+    let resume = |id: &str, until: &str| {
+        follow(&site, "/events", &format!("Last-Event-ID: {id}\r\n"), until)
+    };
+    let rest = resume(&format!("{run}-{last}"), "tip");
     assert!(
         rest.iter().any(|line| line.contains(&second))
             && !rest.iter().any(|line| line.contains(&first))
     );
-    assert!(follow(&site, "/events", "Last-Event-ID: 999999\r\n", "gap").len() > 1);
+    assert!(ids(&rest).iter().all(|(other, _)| *other == run));
+    let asked = follow(&site, &format!("/events?from={run}-0"), "", "tip");
+    assert_eq!(ids(&asked)[0], (run.clone(), 0));
+    // Numbers that do not exist yet, and those of another run of the node, even if they do.
+    assert!(resume(&format!("{run}-999999"), "gap").len() > 1);
+    assert!(resume("0123456789abcdef-0", "gap").len() > 1);
+    assert!(follow(&site, "/events?from=0123456789abcdef-0", "", "gap").len() > 1);
     assert_eq!(get(site.address, "/events?from=x").status, 400);
 }

@@ -59,7 +59,10 @@ fn addnode(call: &Call<'_>) -> Answer {
     match call.args.required_text("command")? {
         "add" => {
             let added = call.runtime.block_on(network.add_peer(node));
-            added.map_err(|error| RpcError::invalid_parameter(error.to_string()))?;
+            if !added.map_err(|error| RpcError::invalid_parameter(error.to_string()))? {
+                let message = "Error: Node already added";
+                return Err(RpcError::new(code::CLIENT_NODE_ALREADY_ADDED, message));
+            }
         }
         "remove" => {
             if !call.runtime.block_on(network.remove_peer(node)) {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 use crate::primitives::Amount;
 use crate::rpc::amount::amount;
 use crate::rpc::error::{RpcError, code};
 use crate::rpc::method::{Answer, Call, Kind, Method, optional, required};
+use crate::rpc::methods::stored;
 use crate::rpc::payments::{self, Order};
 use crate::wallet::{SignedPayment, WalletCoin};
 
@@ -24,8 +24,9 @@ pub(super) static METHODS: &[Method] = &[
             "Any address of this network",
         )],
         about: "Quarry: what an address has, whoever owns it. `balance` is what the chain holds for it; `pending` and \
-                `being_spent` are what waiting transactions would add and take.",
-        result: "{\"address\": \"str\", \"balance\": n, \"spendable\": n, \"immature\": n, \"pending\": n, \"being_spent\": n} (object)",
+                `being_spent` are what waiting transactions would add and take; `transactions` counts those in the chain \
+                that paid it or spent its coins.",
+        result: "{\"address\": \"str\", \"balance\": n, \"spendable\": n, \"immature\": n, \"pending\": n, \"being_spent\": n, \"transactions\": n} (object)",
         run: getaddressbalance,
     },
     Method {
@@ -143,6 +144,7 @@ fn getaddressbalance(call: &Call<'_>) -> Answer {
     let address = call
         .args
         .required_address("address", call.context.spec().address_version)?;
+    let (_, transactions) = stored(call.context.reader().latest_history(&address, 0, 0))?;
     let ledger = payments::ledger(call.context, &[address])?;
     let sums = ledger.balances();
     let confirmed = [sums.spendable, sums.immature, sums.being_spent];
@@ -155,6 +157,7 @@ fn getaddressbalance(call: &Call<'_>) -> Answer {
         "immature": amount(sums.immature),
         "pending": amount(sums.pending),
         "being_spent": amount(sums.being_spent),
+        "transactions": transactions,
     }))
 }
 
@@ -276,17 +279,8 @@ fn walletpassphrase(call: &Call<'_>) -> Answer {
     let seconds = u64::try_from(seconds)
         .map_err(|_| RpcError::invalid_parameter("Timeout cannot be negative."))?;
     let duration = Duration::from_secs(seconds.min(MAX_UNLOCK_SECONDS));
-    call.context.wallet.unlock(passphrase, duration)?;
-    // Wipes the keys in time even if nobody uses the wallet. A later call moves the deadline and has a task of its own.
-    let (wallet, stop) = (call.context.wallet.clone(), call.context.stop.clone());
-    call.runtime.spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(duration) => {
-                // Waits for a payment that is being made, so not on this thread. Nothing is left to tell on failure.
-                let _ = tokio::task::spawn_blocking(move || wallet.lock_if_due()).await;
-            }
-        }
-    });
+    let (stop, runtime) = (call.context.stop.clone(), call.runtime);
+    let wallet = &call.context.wallet;
+    wallet.unlock(passphrase, duration, stop, runtime)?;
     Ok(Value::Null)
 }

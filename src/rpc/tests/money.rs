@@ -47,9 +47,11 @@ fn money_is_earned_sent_and_confirmed() {
         ),
         ("0.00000000".into(), "0.10000000".into())
     );
+    assert_eq!(pending["transactions"], json!(0));
     let block = generate(&node, 1, &mine)[0].clone();
     let after = node.call("getaddressbalance", json!([other]));
     assert_eq!(after["balance"].to_string(), "0.10000000");
+    assert_eq!(after["transactions"], json!(1));
     let mined = node.call(
         "getrawtransaction",
         json!({ "txid": txid, "verbosity": 2, "blockhash": block }),

@@ -95,6 +95,20 @@ fn batches_are_answered_in_order_and_within_limits() {
     }
 }
 
+/// What nobody waits for any more is not run: the same token is cancelled when the client goes away.
+#[test]
+fn a_batch_ends_with_the_node() {
+    let node = Node::new();
+    let requests: Vec<Value> = ["getblockcount", "stop", "getnewaddress"]
+        .iter()
+        .map(|method| json!({ "jsonrpc": "2.0", "id": 1, "method": method }))
+        .collect();
+    let answers = parsed(&node.post(json!(requests).to_string()).body);
+    assert_eq!(answers[0]["result"], json!(0));
+    assert!(answers[1]["result"].is_string());
+    assert_eq!(answers[2]["error"]["code"], json!(-1), "{answers}");
+}
+
 #[test]
 fn parameters_have_names_too() {
     let node = Node::new();

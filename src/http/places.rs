@@ -1,0 +1,80 @@
+//! Places for work that blocks: so much of it at a time.
+//!
+//! # Invariants
+//! A place is free again when its work has ended, and not when the client that asked for it has gone: clients that ask and hang
+//! up cannot pile up work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
+
+/// The places of one server.
+#[derive(Debug)]
+pub struct Places {
+    free: Arc<Semaphore>,
+    patience: Duration,
+}
+
+/// A place that is taken, until this is dropped or its work has ended.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Places {
+    /// So many, for each of which a request waits up to `patience`.
+    pub fn new(count: usize, patience: Duration) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(count)),
+            patience,
+        }
+    }
+
+    /// Takes a place; `None` when none becomes free in time.
+    pub async fn take(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.free).acquire_owned();
+        timeout(self.patience, permit).await.ok()?.ok().map(Place)
+    }
+}
+
+impl Place {
+    /// Runs `work` where it may block. Dropping this future does not end the work, which keeps the place.
+    ///
+    /// # Errors
+    /// That `work` panicked.
+    pub async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        spawn_blocking(move || {
+            let _place = self;
+            work()
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// A client hangs up while its page is being made.
+    #[tokio::test]
+    async fn work_keeps_its_place_when_nobody_waits_for_it() {
+        let places = Places::new(1, Duration::from_millis(50));
+        let (finish, finished) = mpsc::channel::<()>();
+        let place = places.take().await.expect("it is free");
+        let work = place.run(move || finished.recv().is_ok());
+        let gone = timeout(Duration::from_millis(10), work).await;
+        assert!(gone.is_err(), "the work goes on");
+        assert!(places.take().await.is_none());
+        finish.send(()).expect("the work waits for it");
+        let patient = Places {
+            patience: Duration::from_secs(20),
+            ..places
+        };
+        assert!(patient.take().await.is_some());
+    }
+}
