@@ -13,7 +13,7 @@ use crate::primitives::{
     Block, BlockHash, BlockHeader, BlockUndo, Coin, CoinStats, OutPoint, PubkeyHash, Transaction,
     Txid, Work,
 };
-use crate::storage::{BodyState, StorageError, Store};
+use crate::storage::{BodyState, HistoryRow, StorageError, Store};
 
 /// Dense hashes at the end of a locator, before the steps double.
 const LOCATOR_DENSE: u32 = 10;
@@ -263,10 +263,7 @@ impl ChainReader {
     ///
     /// # Errors
     /// A failure of the disk.
-    pub fn address_history(
-        &self,
-        hash: &PubkeyHash,
-    ) -> Result<Vec<(u32, u32, Txid)>, StorageError> {
+    pub fn address_history(&self, hash: &PubkeyHash) -> Result<Vec<HistoryRow>, StorageError> {
         self.store().address_history(hash)
     }
 
@@ -279,7 +276,7 @@ impl ChainReader {
         hash: &PubkeyHash,
         skip: usize,
         count: usize,
-    ) -> Result<(Vec<(u32, u32, Txid)>, usize), StorageError> {
+    ) -> Result<(Vec<HistoryRow>, usize), StorageError> {
         self.store().latest_history(hash, skip, count)
     }
 

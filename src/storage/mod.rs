@@ -26,4 +26,4 @@ mod store;
 pub use batch::Batch;
 pub use error::StorageError;
 pub use records::{BodyState, HeaderRecord, TransactionRecord};
-pub use store::{Durability, SCHEMA_VERSION, Store};
+pub use store::{Durability, HistoryRow, SCHEMA_VERSION, Store};

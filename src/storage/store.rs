@@ -42,6 +42,9 @@ pub enum Durability {
     Buffered,
 }
 
+/// A transaction that touches an address: height, place in the block, id.
+pub type HistoryRow = (u32, u32, Txid);
+
 /// The database of one network.
 pub struct Store {
     db: DB,
@@ -281,10 +284,7 @@ impl Store {
     ///
     /// # Errors
     /// A failure of the disk, or a damaged record.
-    pub fn address_history(
-        &self,
-        hash: &PubkeyHash,
-    ) -> Result<Vec<(u32, u32, Txid)>, StorageError> {
+    pub fn address_history(&self, hash: &PubkeyHash) -> Result<Vec<HistoryRow>, StorageError> {
         self.rows_of(column::ADDRESS_HISTORY, hash, history_row)
     }
 
@@ -298,7 +298,7 @@ impl Store {
         hash: &PubkeyHash,
         skip: usize,
         count: usize,
-    ) -> Result<(Vec<(u32, u32, Txid)>, usize), StorageError> {
+    ) -> Result<(Vec<HistoryRow>, usize), StorageError> {
         let column = column::ADDRESS_HISTORY;
         let last = keys::address_history(hash, u32::MAX, u32::MAX);
         let start = IteratorMode::From(&last, Direction::Reverse);
@@ -402,8 +402,7 @@ fn decode_stats(bytes: &[u8]) -> Result<CoinStats, StorageError> {
     })
 }
 
-/// A row of the history: height, place in the block, id.
-fn history_row(key: &[u8], value: &[u8]) -> Option<(u32, u32, Txid)> {
+fn history_row(key: &[u8], value: &[u8]) -> Option<HistoryRow> {
     let (height, index) = keys::parse_address_history(key)?;
     Some((height, index, Txid::from_bytes(value.try_into().ok()?)))
 }
