@@ -102,28 +102,18 @@ impl Engine {
         };
         let count = |moved: &[Moved]| u32::try_from(moved.len()).unwrap_or(u32::MAX);
         let (disconnects, connects) = (count(&finished.disconnected), count(&finished.connected));
-        for Moved {
-            hash,
-            height,
-            block,
-        } in finished.disconnected
-        {
+        for moved in finished.disconnected {
             self.publish(ChainEvent::Disconnected {
-                hash,
-                height,
-                block,
+                hash: moved.hash,
+                height: moved.height,
+                block: moved.block(&shared.store)?,
             });
         }
-        for Moved {
-            hash,
-            height,
-            block,
-        } in finished.connected
-        {
+        for moved in finished.connected {
             self.publish(ChainEvent::Connected {
-                hash,
-                height,
-                block,
+                hash: moved.hash,
+                height: moved.height,
+                block: moved.block(&shared.store)?,
             });
         }
         let new_tip = self.stats.tip;

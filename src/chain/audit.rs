@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::reader::ChainReader;
-use crate::primitives::{Coin, CoinStats, OutPoint};
+use crate::primitives::{Coin, CoinStats, OutPoint, coins_of};
 use crate::storage::StorageError;
 
 /// Three accounts of the same coins; they are equal unless something is damaged.
@@ -82,20 +82,7 @@ impl ChainReader {
                     return Err(damaged("the block spends a coin that does not exist"));
                 }
             }
-            let txid = tx.txid();
-            for (vout, output) in (0..).zip(&tx.outputs) {
-                if let (Ok(value), Some(pubkey_hash)) =
-                    (output.value.check(), output.script_pubkey.as_p2pkh())
-                {
-                    let coin = Coin {
-                        value,
-                        pubkey_hash,
-                        height,
-                        is_coinbase: index == 0,
-                    };
-                    coins.insert(OutPoint { txid, vout }, coin);
-                }
-            }
+            coins.extend(coins_of(tx, tx.txid(), height, index == 0));
         }
         Ok(())
     }

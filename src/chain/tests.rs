@@ -519,6 +519,25 @@ fn d09_another_network_and_schema_are_refused() {
     }
 }
 
+/// Each session that writes leaves small files behind; they are merged, so that a thousand sessions do not leave thousands.
+#[test]
+fn many_short_sessions_leave_few_files() {
+    let mut chain = TestChain::new();
+    for _ in 0..40 {
+        chain.extend(1);
+        chain.restart();
+    }
+    let files = std::fs::read_dir(chain.dir.path()).unwrap();
+    let tables = files.filter(|file| {
+        let path = file.as_ref().unwrap().path();
+        path.extension().is_some_and(|ending| ending == "sst")
+    });
+    let count = tables.count();
+    assert!(count <= 9 * 10, "{count} files after 40 sessions");
+    assert_eq!(chain.reader().tip().height, 40);
+    assert_sound(&chain);
+}
+
 #[test]
 fn regtest_blocks_survive_their_bytes() {
     let chain = TestChain::new();

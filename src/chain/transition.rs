@@ -13,11 +13,15 @@ use crate::consensus::{
 };
 use crate::primitives::{
     Block, BlockHash, BlockUndo, Coin, CoinStats, OutPoint, PubkeyHash, Txid, UtxoDiff, UtxoView,
+    coins_of,
 };
 use crate::storage::{Batch, BodyState, HeaderRecord, StorageError, Store};
 
 /// Below this many inputs, starting threads costs more than it saves.
 const PARALLEL_FROM_INPUTS: usize = 16;
+/// Bytes of moved blocks that are kept for the events about them. Those of a deeper reorg are read again, so that its depth costs
+/// time and not memory. Tests keep a few small blocks, so that they see both ways.
+const KEPT_BYTES: usize = if cfg!(test) { 4 << 10 } else { 32 << 20 };
 
 /// Why a transition stops.
 pub(super) enum TransitionError {
@@ -37,7 +41,18 @@ impl From<StorageError> for TransitionError {
 pub(super) struct Moved {
     pub hash: BlockHash,
     pub height: u32,
-    pub block: Arc<Block>,
+    /// The block, unless there are too many of them to be kept.
+    block: Option<Arc<Block>>,
+}
+
+impl Moved {
+    /// The block.
+    pub fn block(&self, store: &Store) -> Result<Arc<Block>, StorageError> {
+        match &self.block {
+            Some(block) => Ok(Arc::clone(block)),
+            None => stored_block(store, &self.hash).map(|block| Arc::clone(block.block())),
+        }
+    }
 }
 
 /// A change of the active chain that is being put together. Nothing is written before [`Transition::finish`].
@@ -50,6 +65,7 @@ pub(super) struct Transition<'s, 't> {
     diff: UtxoDiff,
     disconnected: Vec<Moved>,
     connected: Vec<Moved>,
+    kept_bytes: usize,
 }
 
 /// A transition that is ready to be written.
@@ -90,6 +106,7 @@ impl<'s, 't> Transition<'s, 't> {
             diff: UtxoDiff::default(),
             disconnected: Vec::new(),
             connected: Vec::new(),
+            kept_bytes: 0,
         }
     }
 
@@ -107,11 +124,8 @@ impl<'s, 't> Transition<'s, 't> {
         for (address, index) in touched_addresses(block.block(), &undo) {
             self.batch.delete_history(&address, height, index);
         }
-        self.disconnected.push(Moved {
-            hash: *hash,
-            height,
-            block: Arc::clone(block.block()),
-        });
+        let moved = self.moved(&block, height);
+        self.disconnected.push(moved);
         Ok(())
     }
 
@@ -126,18 +140,8 @@ impl<'s, 't> Transition<'s, 't> {
         let mut spent = undo.spent.iter().rev();
         let transactions = block.block().transactions.iter().zip(block.txids());
         for (index, (tx, txid)) in transactions.enumerate().rev() {
-            for (vout, output) in (0..).zip(&tx.outputs) {
-                if let (Ok(value), Some(pubkey_hash)) =
-                    (output.value.check(), output.script_pubkey.as_p2pkh())
-                {
-                    let coin = Coin {
-                        value,
-                        pubkey_hash,
-                        height,
-                        is_coinbase: index == 0,
-                    };
-                    self.diff.spend(OutPoint { txid: *txid, vout }, coin);
-                }
+            for (outpoint, coin) in coins_of(tx, *txid, height, index == 0) {
+                self.diff.spend(outpoint, coin);
             }
             if index > 0 {
                 for input in tx.inputs.iter().rev() {
@@ -195,12 +199,19 @@ impl<'s, 't> Transition<'s, 't> {
             self.batch.put_header(hash, &connected);
         }
         self.diff.merge(&effect.diff);
-        self.connected.push(Moved {
-            hash: *hash,
-            height,
-            block: Arc::clone(block.block()),
-        });
+        let moved = self.moved(block, height);
+        self.connected.push(moved);
         Ok(())
+    }
+
+    fn moved(&mut self, block: &CheckedBlock, height: u32) -> Moved {
+        self.kept_bytes = self.kept_bytes.saturating_add(block.encoded_len());
+        let keep = self.kept_bytes <= KEPT_BYTES;
+        Moved {
+            hash: block.hash(),
+            height,
+            block: keep.then(|| Arc::clone(block.block())),
+        }
     }
 
     /// Everything the block may spend, in one read.

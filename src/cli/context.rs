@@ -43,7 +43,7 @@ impl Context {
             settings,
             spec,
             out: Output::new(global.json),
-            passphrase: PassphraseSource::new(global.passphrase_file.clone()),
+            passphrase: PassphraseSource::new(global.passphrase_file.clone())?,
         })
     }
 

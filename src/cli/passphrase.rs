@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::error::{CliError, CliResult, Context as _};
+use crate::node::read_small_file;
 
 /// The environment variable.
 const VARIABLE: &str = "QUARRY_PASSPHRASE";
@@ -26,17 +27,22 @@ pub(super) struct PassphraseSource {
 }
 
 impl PassphraseSource {
-    /// The file given with `--passphrase-file`, if any.
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
+    /// The file given with `--passphrase-file`, if any. It must exist, although a wallet without a passphrase will not
+    /// need it.
+    pub(super) fn new(file: Option<PathBuf>) -> CliResult<Self> {
         let file = file.filter(|path| !path.as_os_str().is_empty());
-        Self { file }
+        if let Some(path) = &file {
+            fs::metadata(path)
+                .or_fail_to(format!("find the passphrase file {}", path.display()))?;
+        }
+        Ok(Self { file })
     }
 
     /// The passphrase in the file or the variable, if one is given.
     pub(super) fn given(&self) -> CliResult<Option<Secret>> {
         if let Some(path) = &self.file {
             let what = format!("read the passphrase file {}", path.display());
-            let text = Zeroizing::new(fs::read_to_string(path).or_fail_to(what)?);
+            let text = Zeroizing::new(read_small_file(path).or_fail_to(what)?);
             let line = text.lines().next().unwrap_or_default();
             return Ok(Some(Zeroizing::new(line.to_owned())));
         }

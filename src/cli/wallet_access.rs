@@ -19,6 +19,20 @@ pub(super) fn open_if_any(context: &Context) -> CliResult<Option<Wallet>> {
     }
 }
 
+/// The wallet of the data folder; made, with the passphrase that is given or without one, if there is none. Of several
+/// commands that begin at the same time one makes it and the others open it.
+pub(super) fn open_or_make(context: &Context) -> CliResult<Wallet> {
+    if let Some(wallet) = open_if_any(context)? {
+        return Ok(wallet);
+    }
+    let passphrase = context.passphrase.given()?;
+    let passphrase = passphrase.as_deref().map(String::as_str);
+    match Wallet::create(context.folder.wallet_file(), passphrase) {
+        Err(WalletError::AlreadyExists { .. }) => open(context),
+        made => made.or_fail(),
+    }
+}
+
 /// Unlocks the wallet, if it is locked.
 pub(super) fn unlock(context: &Context, wallet: &mut Wallet) -> CliResult {
     if wallet.is_locked() {

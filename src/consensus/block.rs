@@ -11,7 +11,7 @@ use super::transaction::{
 };
 use crate::primitives::{
     Amount, Block, BlockHash, BlockUndo, Coin, Encode, OutPoint, Transaction, Txid, UtxoDiff,
-    UtxoView, merkle_root,
+    UtxoView, coins_of, merkle_root,
 };
 
 /// The encoded size of a transaction that could pass for an inner node of the merkle tree.
@@ -304,7 +304,9 @@ pub fn connect_block<'a>(
             }
             undo.spent.extend(spent);
         }
-        create_coins(&mut diff, tx, *txid, context.height, index == 0);
+        for (outpoint, coin) in coins_of(tx, *txid, context.height, index == 0) {
+            diff.create(outpoint, coin);
+        }
     }
     check_coinbase_amount(spec, &block.block.transactions[0], context.height, fees)?;
     Ok(BlockEffect {
@@ -313,23 +315,6 @@ pub fn connect_block<'a>(
         fees,
         script_checks,
     })
-}
-
-/// Adds the outputs of a transaction. One that is not P2PKH (only the first block of regtest has one) never becomes a coin.
-fn create_coins(diff: &mut UtxoDiff, tx: &Transaction, txid: Txid, height: u32, is_coinbase: bool) {
-    for (vout, output) in (0..).zip(&tx.outputs) {
-        if let (Ok(value), Some(pubkey_hash)) =
-            (output.value.check(), output.script_pubkey.as_p2pkh())
-        {
-            let coin = Coin {
-                value,
-                pubkey_hash,
-                height,
-                is_coinbase,
-            };
-            diff.create(OutPoint { txid, vout }, coin);
-        }
-    }
 }
 
 /// A coinbase takes at most the subsidy and the fees.

@@ -31,10 +31,11 @@ use super::{events, health, metrics, pages};
 /// Connections at a time, those that follow the events included.
 const MAX_CONNECTIONS: usize = 256;
 /// Pages that read the disk at a time.
-const MAX_RUNNING: usize = 8;
+const MAX_RUNNING: u16 = 8;
 /// How long a page waits for its place.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Followers of the events at a time; each holds a connection for as long as it likes.
+/// Followers of the events at a time; each holds a connection for as long as it likes. The other connections are left to
+/// pages and health checks.
 const MAX_FOLLOWERS: usize = 64;
 
 /// Whatever a block says, a page runs only the one script and style of this server, and talks to nobody else.

@@ -10,6 +10,7 @@ mod serve;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+mod waiting;
 
 pub use guard::{HostPolicy, Refusal};
 pub use places::{Place, Places};

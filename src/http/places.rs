@@ -15,25 +15,33 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub struct Places {
     free: Arc<Semaphore>,
+    count: u32,
     patience: Duration,
 }
 
-/// A place that is taken, until this is dropped or its work has ended.
+/// Places that are taken, until this is dropped or its work has ended.
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Places {
     /// So many, for each of which a request waits up to `patience`.
-    pub fn new(count: usize, patience: Duration) -> Self {
+    pub fn new(count: u16, patience: Duration) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(count)),
+            free: Arc::new(Semaphore::new(count.into())),
+            count: count.into(),
             patience,
         }
     }
 
     /// Takes a place; `None` when none becomes free in time.
     pub async fn take(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.free).acquire_owned();
+        self.take_many(1).await
+    }
+
+    /// Takes so many places at once, or all of them if it is more than there are; `None` when they do not become free in
+    /// time. Whoever asked first gets them first.
+    pub async fn take_many(&self, wanted: u32) -> Option<Place> {
+        let permit = Arc::clone(&self.free).acquire_many_owned(wanted.min(self.count));
         timeout(self.patience, permit).await.ok()?.ok().map(Place)
     }
 }
@@ -76,5 +84,15 @@ mod tests {
             ..places
         };
         assert!(patient.take().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn large_work_runs_alone() {
+        let places = Places::new(4, Duration::from_millis(20));
+        let large = places.take_many(3).await.expect("they are free");
+        assert!(places.take_many(3).await.is_none());
+        let small = places.take().await.expect("one is left");
+        drop((large, small));
+        assert!(places.take_many(u32::MAX).await.is_some(), "all of them");
     }
 }

@@ -4,12 +4,16 @@
 //! [`serve`] starts one task, which owns its connections' tasks; all end with its cancellation token, and whoever called
 //! [`serve`] joins it.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::ImpatientStream;
+use super::waiting::{BusyBody, Connection, WaitingList};
 
 /// Longest request head in bytes; a longer one is answered 431 (Bitcoin Core, `MAX_HEADERS_SIZE`).
 pub const HEADER_BYTES: usize = 8192;
@@ -40,7 +45,8 @@ Connection: close\r\n\r\ntoo many connections\n";
 /// Limits of one server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time; more are answered 503 and closed. Bounds tasks, descriptors and memory.
+    /// Connections at a time. For one more, the one that has waited longest for a request is closed; when none waits, it is
+    /// answered 503 and closed itself. Bounds tasks, descriptors and memory.
     pub connections: usize,
 }
 
@@ -63,6 +69,7 @@ async fn accept(
     cancel: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let waiting = Arc::<WaitingList>::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -81,12 +88,17 @@ async fn accept(
                 continue;
             }
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        if slots.available_permits() == 0 && !waiting.close_longest() {
             // Fits into an empty send buffer, so this either succeeds at once or does not matter.
             let _ = stream.try_write(BUSY);
             continue;
+        }
+        // Free already, or as soon as the closed connection's task runs.
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            break;
         };
-        let connection = connection(stream, app.clone(), cancel.clone());
+        let waiting = Arc::clone(&waiting);
+        let connection = connection(stream, app.clone(), waiting, cancel.clone());
         connections.spawn(async move {
             connection.await;
             drop(slot);
@@ -105,7 +117,12 @@ fn report(name: &'static str, ended: Result<(), JoinError>) {
     }
 }
 
-async fn connection(stream: TcpStream, app: Router, cancel: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    waiting: Arc<WaitingList>,
+    cancel: CancellationToken,
+) {
     // Small answers should not wait for an acknowledgement; without the option they are only slower.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(ImpatientStream::new(stream, WRITE_PATIENCE));
@@ -115,7 +132,18 @@ async fn connection(stream: TcpStream, app: Router, cancel: CancellationToken) {
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(HEADER_COUNT)
         .max_buf_size(HEADER_BYTES);
-    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(app)));
+    let close = CancellationToken::new();
+    let turns = Connection::new(waiting, close.clone());
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let busy = turns.begin();
+        let answer = app.call(request);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| BusyBody { body, _busy: busy }))
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
     // Errors here are the client's: resets, malformed requests, timeouts.
     tokio::select! {
         result = connection.as_mut() => {
@@ -124,6 +152,7 @@ async fn connection(stream: TcpStream, app: Router, cancel: CancellationToken) {
             }
             return;
         }
+        () = close.cancelled() => return,
         () = cancel.cancelled() => connection.as_mut().graceful_shutdown(),
     }
     let _ = timeout(GRACE, connection).await;

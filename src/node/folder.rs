@@ -14,6 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::small_file::read_small_file;
 use crate::consensus::{ChainSpec, SpecError};
 
 /// The folder that everything of one user of the program is in.
@@ -98,7 +99,7 @@ impl DataFolder {
 }
 
 fn read_spec(path: &Path) -> Result<ChainSpec, ChainChoiceError> {
-    let text = fs::read_to_string(path).map_err(|source| ChainChoiceError::Unreadable {
+    let text = read_small_file(path).map_err(|source| ChainChoiceError::Unreadable {
         path: path.to_owned(),
         source,
     })?;

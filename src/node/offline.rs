@@ -18,10 +18,10 @@ use crate::miner::{self, GenerateError};
 use crate::primitives::{Block, BlockHash, Coin, OutPoint, PubkeyHash, Transaction};
 use crate::storage::StorageError;
 
-/// The open chain.
+/// The open chain. When it is dropped, its thread is stopped and waited for: a process must not end under an open database.
 pub struct OfflineChain {
-    chain: ChainHandle,
-    writer: ChainWriter,
+    /// Present until it is closed.
+    open: Option<(ChainHandle, ChainWriter)>,
 }
 
 /// What became of a submitted block.
@@ -55,12 +55,17 @@ impl OfflineChain {
     /// # Errors
     /// [`OpenError`].
     pub fn open(folder: &NetworkFolder, spec: &ChainSpec) -> Result<Self, OpenError> {
-        let (chain, writer) = opening::open(folder, spec, ChainOptions::default())?;
-        Ok(Self { chain, writer })
+        let open = opening::open(folder, spec, ChainOptions::default())?;
+        Ok(Self { open: Some(open) })
+    }
+
+    fn chain(&self) -> &ChainHandle {
+        let (chain, _) = self.open.as_ref().expect("only close and drop take it");
+        chain
     }
 
     fn reader(&self) -> &ChainReader {
-        self.chain.reader()
+        self.chain().reader()
     }
 
     /// The end of the best chain.
@@ -110,7 +115,7 @@ impl OfflineChain {
     /// # Errors
     /// Why it was refused, unless only for its parent.
     pub fn submit(&self, block: Block) -> Result<Submitted, SubmitError> {
-        match self.chain.submit_block_blocking(Arc::new(block)) {
+        match self.chain().submit_block_blocking(Arc::new(block)) {
             Ok(BlockAccepted::NewTip { .. } | BlockAccepted::SideBranch { .. }) => {
                 Ok(Submitted::New)
             }
@@ -139,14 +144,15 @@ impl OfflineChain {
     ) -> Result<BlockHash, MineError> {
         let internal = |error: &dyn std::fmt::Display| MineError::Internal(error.to_string());
         let clock = system_clock();
-        let (mempool, task) = mempool::spawn(self.chain.clone(), Policy::default(), clock.clone())
-            .map_err(|error| internal(&error))?;
+        let (mempool, task) =
+            mempool::spawn(self.chain().clone(), Policy::default(), clock.clone())
+                .map_err(|error| internal(&error))?;
         let mined = mempool
             .submit_blocking(tx, TxSource::Local)
             .map_err(MineError::Refused)
             .and_then(|_| {
                 let never = AtomicBool::new(false);
-                miner::generate_blocking(&self.chain, Some(&mempool), payout, 1, &clock, &never)
+                miner::generate_blocking(self.chain(), Some(&mempool), payout, 1, &clock, &never)
                     .map_err(MineError::Mining)
             });
         mempool.stop_blocking();
@@ -162,9 +168,23 @@ impl OfflineChain {
     ///
     /// # Errors
     /// The disk's.
-    pub fn close(self) -> Result<(), WriterFailure> {
-        self.chain.stop_blocking();
-        drop(self.chain);
-        self.writer.join()
+    pub fn close(mut self) -> Result<(), WriterFailure> {
+        self.shut()
+    }
+
+    fn shut(&mut self) -> Result<(), WriterFailure> {
+        let Some((chain, writer)) = self.open.take() else {
+            return Ok(());
+        };
+        chain.stop_blocking();
+        drop(chain);
+        writer.join()
+    }
+}
+
+impl Drop for OfflineChain {
+    fn drop(&mut self) {
+        // Whoever drops it without closing has an error to tell already.
+        let _ = self.shut();
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! [`Settings`] is one such source: everything optional, in the file named like the flags without their dashes.
 
-use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::ports::ListenAt;
+use super::small_file::read_small_file;
 use super::telemetry::LogFormat;
 
 /// One source of settings; what it does not say is left to the next.
@@ -73,7 +73,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`], which names the file and the place in it.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text = fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        let text = read_small_file(path).map_err(|source| SettingsError::Unreadable {
             path: path.to_owned(),
             source,
         })?;
@@ -108,6 +108,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_first_source_that_says_something_wins() {

@@ -31,8 +31,9 @@ pub fn stop_on_signals(stop: CancellationToken) -> io::Result<()> {
     };
     tokio::spawn(async move {
         let signal = signal.await;
-        tracing::info!(signal, "stopping");
+        // First, so that nothing about the log line can keep the node from stopping.
         stop.cancel();
+        tracing::info!(signal, "stopping");
     });
     Ok(())
 }

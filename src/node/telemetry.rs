@@ -74,6 +74,8 @@ pub fn init(
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        // A log that cannot be written (a closed pipe, a full disk) is lost; telling of it on the same stream would panic.
+        .log_internal_errors(false)
         .with_ansi(colours);
     match format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::amount::Amount;
-use super::hash::PubkeyHash;
-use super::transaction::OutPoint;
+use super::hash::{PubkeyHash, Txid};
+use super::transaction::{OutPoint, Transaction};
 
 /// An unspent output and what the rules need to know of its origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,26 @@ pub struct Coin {
     pub height: u32,
     /// Whether a coinbase made it, so that it must mature.
     pub is_coinbase: bool,
+}
+
+/// The coins that the outputs of `tx`, of id `txid`, become in a block at `height`, in the order of the outputs.
+///
+/// An output that is not P2PKH never becomes a coin; only the first block of regtest has one.
+pub fn coins_of(
+    tx: &Transaction,
+    txid: Txid,
+    height: u32,
+    is_coinbase: bool,
+) -> impl Iterator<Item = (OutPoint, Coin)> {
+    (0..).zip(&tx.outputs).filter_map(move |(vout, output)| {
+        let coin = Coin {
+            value: output.value.check().ok()?,
+            pubkey_hash: output.script_pubkey.as_p2pkh()?,
+            height,
+            is_coinbase,
+        };
+        Some((OutPoint { txid, vout }, coin))
+    })
 }
 
 /// Key hashes as 20 raw bytes in records on disk.

@@ -19,7 +19,7 @@ pub use amount::{Amount, AmountError, COIN, MAX_MONEY, UncheckedAmount};
 pub use block::{Block, BlockHeader, HEADER_LEN};
 pub use clock::unix_now;
 pub use codec::{Decode, DecodeError, Encode, Reader, compact_size_len, write_compact_size};
-pub use coin::{BlockUndo, Coin, UtxoDiff, UtxoView};
+pub use coin::{BlockUndo, Coin, UtxoDiff, UtxoView, coins_of};
 pub use coin_stats::{CoinAccumulator, CoinStats};
 pub use hash::{
     BlockHash, ChainId, HashParseError, MerkleRoot, PubkeyHash, Txid, hash160, sha256, sha256d,

@@ -4,9 +4,11 @@
 //! and its answers always have both `result` and `error`. One rule is the specification's and not Core's: an empty batch
 //! is an invalid request.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -50,10 +52,49 @@ pub(super) fn answer(
     runtime: &Handle,
 ) -> Reply {
     let run = |request: Request| execute(context, request, cancelled, runtime);
-    match serde_json::from_slice(body) {
-        Err(error) => parse_error(&error),
-        Ok(Value::Array(requests)) => batch(requests, run),
-        Ok(request) => single(request, run),
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    let answered = match first {
+        Some(b'[') => serde_json::from_slice(body).map(|requests| batch(requests, run)),
+        Some(_) | None => serde_json::from_slice(body).map(|request| single(request, run)),
+    };
+    answered.unwrap_or_else(|error| parse_error(&error))
+}
+
+/// A batch as it was received. Requests above the limit are counted and not kept: a body of small numbers would otherwise
+/// become values of many times its size.
+struct Batch {
+    requests: Vec<Value>,
+    count: usize,
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BatchVisitor)
+    }
+}
+
+struct BatchVisitor;
+
+impl<'de> Visitor<'de> for BatchVisitor {
+    type Value = Batch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of requests")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Batch, A::Error> {
+        let mut requests = Vec::new();
+        while requests.len() < MAX_BATCH {
+            match list.next_element()? {
+                Some(request) => requests.push(request),
+                None => break,
+            }
+        }
+        let mut count = requests.len();
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Batch { requests, count })
     }
 }
 
@@ -77,8 +118,8 @@ fn single(request: Value, run: impl Fn(Request) -> (Version, Option<Value>, Answ
     }
 }
 
-fn batch(requests: Vec<Value>, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
-    let count = requests.len();
+fn batch(batch: Batch, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
+    let Batch { requests, count } = batch;
     if count == 0 || count > MAX_BATCH {
         let message = match count {
             0 => "The batch is empty".to_owned(),

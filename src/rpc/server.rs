@@ -28,8 +28,12 @@ use super::protocol::{self, Reply};
 pub const MAX_BODY: usize = 10 << 20;
 /// Connections at a time.
 const MAX_CONNECTIONS: usize = 128;
-/// Requests at a time; with [`MAX_BODY`] this bounds the memory that authenticated clients can take.
-const MAX_RUNNING: usize = 16;
+/// Places for requests. A request takes one, and one more for each [`PLACE_BYTES`] of its body, because a body in memory is
+/// many times its length once it is understood: small requests run side by side, the largest one at a time, and all bodies
+/// together are never longer than this many times [`PLACE_BYTES`].
+const MAX_RUNNING: u16 = 16;
+/// Bytes of a body for which it takes one more place.
+const PLACE_BYTES: usize = 1 << 20;
 /// How long a request waits for its place (Bitcoin Core answers 503 when its work queue is full).
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may take to arrive.
@@ -103,10 +107,12 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
             "the Content-Type must be application/json",
         );
     }
-    if announced_length(&head.headers).is_some_and(|length| length > MAX_BODY) {
+    // A body that does not say its length may become as long as any.
+    let length = announced_length(&head.headers).unwrap_or(MAX_BODY);
+    if length > MAX_BODY {
         return too_large();
     }
-    let Some(place) = server.places.take().await else {
+    let Some(place) = server.places.take_many(places_for(length)).await else {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many requests are waiting",
@@ -129,6 +135,11 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
         Ok(Ok(body)) => body,
     };
     run(&server, place, body).await
+}
+
+/// How many places a request with a body of `length` bytes takes.
+fn places_for(length: usize) -> u32 {
+    u32::try_from(length / PLACE_BYTES).map_or(u32::MAX, |more| more.saturating_add(1))
 }
 
 /// Runs the request where it may block. When the client goes away this future is dropped, which tells long work to end; the
@@ -208,4 +219,17 @@ fn too_large() -> Response {
 
 fn plain(status: StatusCode, text: &str) -> Response {
     (status, Body::from(format!("{text}\n"))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_bodies_take_one_place_and_two_of_the_largest_do_not_fit() {
+        assert_eq!((places_for(0), places_for(PLACE_BYTES - 1)), (1, 1));
+        assert_eq!(places_for(PLACE_BYTES), 2);
+        let largest = places_for(MAX_BODY);
+        assert!(largest <= MAX_RUNNING.into() && 2 * largest > MAX_RUNNING.into());
+    }
 }

@@ -1,10 +1,11 @@
 //! The open database: settings, identity, and typed reads.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction,
-    IteratorMode, Options, WriteOptions,
+    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
+    CompactOptions, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteOptions,
 };
 
 use super::batch::Batch;
@@ -30,6 +31,10 @@ const ALL_WRITE_BUFFERS_BYTES: usize = 32 << 20;
 const MAX_WAL_BYTES: u64 = 64 << 20;
 /// Open files at most; below the usual limit of 1,024 of a process.
 const MAX_OPEN_FILES: i32 = 256;
+/// A column with more files than this, and less data than [`MERGE_BELOW_BYTES`], is merged into one when the database is opened.
+const MAX_SMALL_FILES: usize = 8;
+/// Merging reads and writes the whole column; below this it takes no time that anybody notices.
+const MERGE_BELOW_BYTES: usize = 16 << 20;
 /// Log files of RocksDB itself that are kept.
 const KEEP_LOG_FILES: usize = 2;
 
@@ -77,6 +82,7 @@ impl Store {
             path: path.to_owned(),
         };
         store.check_identity(id, spec)?;
+        store.merge_small_files()?;
         Ok(store)
     }
 
@@ -122,6 +128,32 @@ impl Store {
                 path: path(),
                 stored_spec: String::from_utf8_lossy(&stored).into_owned(),
             });
+        }
+        Ok(())
+    }
+
+    /// Merges the files of columns that consist of many small ones.
+    ///
+    /// Every session that writes leaves a file a column, and RocksDB moves files whose keys do not overlap without merging them:
+    /// a thousand commands without a node would leave thousands of open files.
+    fn merge_small_files(&self) -> Result<(), StorageError> {
+        let mut columns: HashMap<String, (usize, usize)> = HashMap::new();
+        for file in self.db.live_files()? {
+            let (count, bytes) = columns.entry(file.column_family_name).or_default();
+            *count += 1;
+            *bytes += file.size;
+        }
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for name in column::ALL {
+            if let Some((count, bytes)) = columns.get(name)
+                && *count > MAX_SMALL_FILES
+                && *bytes < MERGE_BELOW_BYTES
+            {
+                let column = self.column(name);
+                self.db
+                    .compact_range_cf_opt(column, None::<&[u8]>, None::<&[u8]>, &options);
+            }
         }
         Ok(())
     }

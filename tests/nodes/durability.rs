@@ -1,10 +1,11 @@
 //! A mining node that is killed again and again (row D1 of the fault table): it restarts unattended, never loses what it had,
 //! and its coins equal the ones recomputed from its blocks.
 
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::Node;
+use crate::support::{Node, eventually};
 
 /// Kills in the short form; `QUARRY_TEST_KILLS` asks for more.
 const KILLS: u32 = 20;
@@ -57,4 +58,17 @@ fn d01_killed_at_random_moments_it_restarts_with_sound_coins() {
         highest > 0,
         "nothing was mined between the kills, so nothing was tested"
     );
+}
+
+/// A log on a full disk: its lines are lost, and the node goes on, mines, and stops when it is told.
+#[test]
+fn d04_a_log_that_cannot_be_written_stops_nothing() {
+    let mut node = Node::on_loopback("dev", &["--threads", "1"]);
+    node.spawn_with_log(Path::new("/dev/full"), &[]);
+    eventually(60, "the node mines", || {
+        node.rpc("getblockcount", &[])
+            .is_ok_and(|height| height.as_u64() >= Some(3))
+    });
+    node.terminate();
+    node.assert_sound();
 }

@@ -177,8 +177,13 @@ pub(in crate::cli) struct SendArgs {
     #[arg(long, value_name = "COINS", value_parser = positive_amount, allow_hyphen_values = true)]
     pub(in crate::cli) amount: Amount,
     /// Fee in base units (0.00000001 coins) a byte
-    #[arg(long, value_name = "UNITS", default_value_t = 0)]
+    #[arg(long, value_name = "UNITS", default_value_t = 0, value_parser = fee_rate)]
     pub(in crate::cli) fee_rate: u64,
+}
+
+fn fee_rate(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of base units a byte, such as 0 or 1".to_owned())
 }
 
 fn positive_amount(text: &str) -> Result<Amount, String> {
@@ -330,6 +335,24 @@ mod tests {
                 panic!("rpc")
             };
             assert_eq!(rpc.params, ["-1"]);
+        }
+    }
+
+    #[test]
+    fn numbers_are_refused_with_what_would_be_right() {
+        let send = [
+            "quarry", "send", "--from", "a", "--to", "b", "--amount", "1",
+        ];
+        for (words, says) in [
+            (
+                [&send[..], &["--fee-rate", "0.5"]].concat(),
+                "whole number of base units",
+            ),
+            (vec!["quarry", "up", "--threads", "0"], "from 1 on"),
+        ] {
+            let error = Args::try_parse_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(says), "{error}");
         }
     }
 

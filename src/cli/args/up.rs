@@ -17,7 +17,7 @@ pub(in crate::cli) struct UpArgs {
         num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     no_mine: Option<bool>,
     /// Threads that mine [default: all cores but one]
-    #[arg(long, env = "QUARRY_THREADS", value_name = "N")]
+    #[arg(long, env = "QUARRY_THREADS", value_name = "N", value_parser = thread_count)]
     threads: Option<NonZeroUsize>,
     /// Peer to stay connected to: host:port or a multiaddress; may be repeated
     #[arg(
@@ -59,6 +59,11 @@ pub(in crate::cli) struct UpArgs {
     /// Added to the default ports
     #[arg(long, env = "QUARRY_PORT_OFFSET", value_name = "N")]
     port_offset: Option<u16>,
+}
+
+fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number from 1 on; --no-mine turns mining off".to_owned())
 }
 
 impl UpArgs {

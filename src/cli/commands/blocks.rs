@@ -1,8 +1,9 @@
 //! `import-blocks` and `export-blocks`: Bitcoin's block files.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -142,7 +143,7 @@ fn submit_to_node(client: &Client, block: &Block) -> CliResult<Submitted> {
 /// Writes the best chain, from the first block on.
 pub(super) fn export(context: &Context, args: &ExportArgs) -> CliResult {
     let shown = args.file.display();
-    if args.file.exists() && !args.force {
+    if is_file_to_replace(&args.file)? && !args.force {
         return Err(CliError::Failure(format!(
             "{shown} exists already; choose another name, or replace it with --force"
         )));
@@ -152,7 +153,12 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> CliResult {
     // Written beside and renamed: an interrupted export leaves an older file as it was.
     let mut beside = args.file.clone().into_os_string();
     beside.push(".partial");
-    let file = File::create(&beside).or_fail_to(format!("write {shown}"))?;
+    let beside = PathBuf::from(beside);
+    // What an interrupted export left.
+    if is_file_to_replace(&beside)? {
+        fs::remove_file(&beside).or_fail_to(format!("remove {}", beside.display()))?;
+    }
+    let file = File::create_new(&beside).or_fail_to(format!("write {}", beside.display()))?;
     let mut out = BufWriter::with_capacity(BUFFER, file);
     let bar = progress::blocks("Exporting", u64::from(height) + 1);
     let mut parent = BlockHash::ZERO;
@@ -167,10 +173,10 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> CliResult {
     bar.finish_and_clear();
     let finished = written
         .and_then(|()| out.flush().or_fail_to(format!("write {shown}")))
-        .and_then(|()| std::fs::rename(&beside, &args.file).or_fail_to(format!("write {shown}")));
+        .and_then(|()| fs::rename(&beside, &args.file).or_fail_to(format!("write {shown}")));
     if finished.is_err() {
         // The error that is told is the first one.
-        let _ = std::fs::remove_file(&beside);
+        let _ = fs::remove_file(&beside);
     }
     finished?;
     access.close()?;
@@ -179,6 +185,24 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> CliResult {
         || json!({ "blocks": blocks, "file": args.file }),
         || format!("Exported {blocks} blocks to {shown}"),
     )
+}
+
+/// Whether there is a plain file at a path. Anything else that is there is never replaced: not a link, a device or a pipe.
+fn is_file_to_replace(path: &Path) -> CliResult<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(found) => Err(CliError::Failure(format!(
+            "{} is {}; blocks are written to plain files only",
+            path.display(),
+            match found.file_type() {
+                kind if kind.is_symlink() => "a symbolic link",
+                kind if kind.is_dir() => "a folder",
+                _ => "a device, a pipe or a socket",
+            }
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).or_fail_to(format!("look at {}", path.display())),
+    }
 }
 
 /// A running node's chain may be reorganised during an export; the file must hold one chain.
@@ -190,5 +214,33 @@ fn check_parent(raw: &[u8], parent: &BlockHash) -> CliResult {
         false => Err(CliError::failure(
             "the chain was reorganised during the export; try again",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_files_are_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        assert!(!is_file_to_replace(&at("nothing")).expect("nothing is in the way"));
+        fs::write(at("file"), "").expect("a file");
+        assert!(is_file_to_replace(&at("file")).expect("a plain file"));
+        let error = is_file_to_replace(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is a folder"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_devices_are_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).expect("a link");
+        let error = is_file_to_replace(&link).unwrap_err().to_string();
+        assert!(error.contains("is a symbolic link"), "{error}");
+        let error = is_file_to_replace(Path::new("/dev/null")).unwrap_err();
+        assert!(error.to_string().contains("is a device"), "{error}");
     }
 }

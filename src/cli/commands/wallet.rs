@@ -13,19 +13,9 @@ use crate::wallet::Wallet;
 
 /// `create-wallet`: one more address, in a new wallet if there is none.
 pub(super) fn create(context: &Context, args: &CreateWalletArgs) -> CliResult {
-    let mut wallet = match wallet_access::open_if_any(context)? {
-        Some(_) if args.encrypt => {
-            return Err(CliError::Failure(format!(
-                "there is a wallet at {} already; set its passphrase with `quarry wallet passphrase`",
-                context.folder.wallet_file().display()
-            )));
-        }
-        Some(wallet) => wallet,
-        None => {
-            let passphrase = passphrase_for_new(context, args.encrypt)?;
-            let passphrase = passphrase.as_deref().map(String::as_str);
-            Wallet::create(context.folder.wallet_file(), passphrase).or_fail()?
-        }
+    let mut wallet = match args.encrypt {
+        true => make_encrypted(context)?,
+        false => wallet_access::open_or_make(context)?,
     };
     if args.show_phrase {
         wallet_access::unlock(context, &mut wallet)?;
@@ -52,7 +42,19 @@ pub(super) fn create(context: &Context, args: &CreateWalletArgs) -> CliResult {
     Ok(())
 }
 
-/// The passphrase that a new wallet gets, if any.
+fn make_encrypted(context: &Context) -> CliResult<Wallet> {
+    let file = context.folder.wallet_file();
+    if wallet_access::open_if_any(context)?.is_some() {
+        return Err(CliError::Failure(format!(
+            "there is a wallet at {} already; set its passphrase with `quarry wallet passphrase`",
+            file.display()
+        )));
+    }
+    let passphrase = context.passphrase.new_one()?;
+    Wallet::create(file, Some(&passphrase)).or_fail()
+}
+
+/// The passphrase that a restored wallet gets, if any.
 fn passphrase_for_new(context: &Context, ask: bool) -> CliResult<Option<Secret>> {
     match ask {
         true => context.passphrase.new_one().map(Some),

@@ -20,7 +20,6 @@ use super::error::{CliResult, Context as _};
 use super::wallet_access;
 use crate::node::{self, Node, NodeConfig, RunningNode, StartError};
 use crate::primitives::PubkeyHash;
-use crate::wallet::Wallet;
 use banner::Facts;
 use screen::Screen;
 
@@ -128,14 +127,7 @@ fn mine_to(context: &Context) -> CliResult<Option<PubkeyHash>> {
     if let Some(address) = given {
         return Ok(Some(address.pubkey_hash()));
     }
-    let mut wallet = match wallet_access::open_if_any(context)? {
-        Some(wallet) => wallet,
-        None => {
-            let passphrase = context.passphrase.given()?;
-            let passphrase = passphrase.as_deref().map(String::as_str);
-            Wallet::create(context.folder.wallet_file(), passphrase).or_fail()?
-        }
-    };
+    let mut wallet = wallet_access::open_or_make(context)?;
     let first = wallet
         .addresses(context.spec.coin_type)
         .into_iter()

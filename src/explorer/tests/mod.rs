@@ -327,3 +327,21 @@ fn events_are_numbered_and_can_be_resumed() {
     assert!(follow(&site, "/events?from=0123456789abcdef-0", "", "gap").len() > 1);
     assert_eq!(get(site.address, "/events?from=x").status, 400);
 }
+
+/// More than there are connections: some follow the events, the others were refused that and idle.
+#[test]
+fn followers_and_idle_connections_leave_room_for_health_checks() {
+    let site = Site::new();
+    let open = |_| {
+        let mut stream = TcpStream::connect(site.address).expect("the server listens");
+        stream
+            .write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("the server reads");
+        let mut first = [0; 1];
+        let _ = stream.peek(&mut first).expect("it answers");
+        stream
+    };
+    let streams: Vec<_> = (0..300).map(open).collect();
+    assert_eq!(get(site.address, "/healthy").status, 200);
+    drop(streams);
+}

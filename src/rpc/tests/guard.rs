@@ -125,15 +125,12 @@ fn too_much_is_refused_while_it_comes() {
 }
 
 #[test]
-fn many_idle_connections_do_not_stop_the_server_for_ever() {
+fn idle_connections_make_way() {
     let node = Node::new();
     let idle: Vec<_> = (0..200)
         .filter_map(|_| TcpStream::connect(node.address).ok())
         .collect();
     std::thread::sleep(Duration::from_millis(200));
-    let answer = exchange(node.address, &request("POST /", "Host: localhost\r\n"));
-    assert!([0, 503].contains(&answer.status), "{answer:?}");
-    drop(idle);
-    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(node.call("getblockcount", serde_json::json!([])), 0);
+    drop(idle);
 }

@@ -95,6 +95,25 @@ fn batches_are_answered_in_order_and_within_limits() {
     }
 }
 
+/// What is above the limit is read to its end, but not kept.
+#[test]
+fn a_batch_that_is_much_too_long_is_counted_only() {
+    let node = Node::new();
+    let count = 4_000_000;
+    let long = format!("[{}1]", "1,".repeat(count - 1));
+    let answer = node.post(&long);
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body.contains(&format!("{count} requests")),
+        "{answer:?}"
+    );
+    let broken = node.post(format!("{long}]"));
+    assert_eq!(
+        (broken.status, &parsed(&broken.body)["error"]["code"]),
+        (500, &json!(-32700))
+    );
+}
+
 /// What nobody waits for any more is not run: the same token is cancelled when the client goes away.
 #[test]
 fn a_batch_ends_with_the_node() {
