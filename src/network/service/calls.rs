@@ -26,7 +26,8 @@ use crate::{
     },
 };
 
-/// Blocks this far below the tip are no news; their gossip is not relayed.
+/// A block whose chain has less work than the one this far below the tip is no news: its gossip is neither relayed nor taken.
+/// Measured in work and not in height, or blocks of little work could be made for nothing and stored by everybody.
 const NEWS_DEPTH: u32 = 6;
 
 /// The result of a helper task.
@@ -265,9 +266,10 @@ fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgeme
         return error_judgement(&error).ok_or_else(|| error.to_string());
     }
     let reader = chain.reader();
-    let parent = reader.header_info(&header.prev_block);
-    let height = parent.map_or(0, |parent| parent.height.saturating_add(1));
-    if height.saturating_add(NEWS_DEPTH) < reader.tip().height {
+    let work_of = |hash: &BlockHash| reader.header_info(hash).map(|info| info.chainwork);
+    let oldest_news = reader.tip().height.saturating_sub(NEWS_DEPTH + 1);
+    let least = reader.hash_at(oldest_news).as_ref().and_then(work_of);
+    if work_of(&header.prev_block) < least {
         return Ok(GossipJudgement::Stale);
     }
     let hash = header.hash();
