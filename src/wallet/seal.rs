@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    /// ATTACKS W2: a cost of 2^40 is refused by arithmetic, before any memory is asked for.
+    /// Row W2: a cost of 2^40 is refused by arithmetic, before any memory is asked for.
     #[test]
     fn absurd_costs_are_refused_before_allocation() {
         let sealed = Sealed::seal(&[7; 16], "p", CHEAP, &0).expect("seal");

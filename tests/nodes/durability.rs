@@ -1,4 +1,4 @@
-//! A mining node that is killed again and again (row D1 of the fault table): it restarts unattended, never loses what it had,
+//! A mining node that is killed again and again (row D1 of `docs/faults.md`): it restarts unattended, never loses what it had,
 //! and its coins equal the ones recomputed from its blocks.
 
 use std::path::Path;

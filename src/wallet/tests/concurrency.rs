@@ -1,4 +1,4 @@
-//! Several writers at one file, and writers that die (ATTACKS W3).
+//! Several writers at one file, and writers that die (row W3 of `docs/faults.md`).
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};

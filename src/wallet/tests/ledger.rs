@@ -160,7 +160,7 @@ fn foreign_money_is_not_own_change() {
     assert_eq!(both.pending().len(), 1);
 }
 
-/// ATTACKS W4: what one payment uses, the next is not offered.
+/// Row W4: what one payment uses, the next is not offered.
 #[test]
 fn a_coin_in_the_mempool_is_not_offered_again() {
     let coins = [

@@ -239,7 +239,7 @@ fn a_phrase_restores_the_same_addresses_as_anywhere() {
     assert_eq!(wallet.recovery_phrase().expect("unlocked").as_str(), long);
 }
 
-/// ATTACKS W7, drawn for a gap limit of 20: `u` is used, digits count unused ones.
+/// Row W7, drawn for a gap limit of 20: `u` is used, digits count unused ones.
 /// ```text
 /// u 1..19 u        both found
 /// u 1..20 u        the second lies beyond the gap: not found, until it is known by other means

@@ -161,7 +161,7 @@ fn wrong_wishes_are_named() {
     assert!(matches!(refused(&payment(foreign, COIN)), PaymentError::NotOurs(h) if h == payee(9)));
 }
 
-/// ATTACKS W5. The bounds: 0.1 coin, and a tenth of the amount.
+/// Row W5. The bounds: 0.1 coin, and a tenth of the amount.
 #[test]
 fn an_absurd_fee_needs_a_second_word() {
     let (_folder, mut wallet) = plain();

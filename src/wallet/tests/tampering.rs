@@ -1,4 +1,4 @@
-//! Damaged and hostile files (ATTACKS W2, W9): every one is refused by name, none is half accepted.
+//! Damaged and hostile files (rows W2 and W9 of `docs/faults.md`): every one is refused by name, none is half accepted.
 
 use std::fs;
 use std::path::Path;
