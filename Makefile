@@ -2,6 +2,8 @@
 # saying so before. All share one profile, release, so that RocksDB is compiled once.
 
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+# The workspaces of their own below (tests/oracle, fuzz) share the folder, and with it the compiled dependencies.
+export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench lint format clippy doc deny docker network network-down
