@@ -113,6 +113,8 @@ pub enum RemovalReason {
     Confirmed,
     /// A block spends what it spends.
     Conflict,
+    /// Another one spends the same coins and pays more.
+    Replaced,
     /// The mempool was full.
     Evicted,
     /// It waited too long.

@@ -213,6 +213,7 @@ const fn reason_name(reason: RemovalReason) -> &'static str {
     match reason {
         RemovalReason::Confirmed => "confirmed",
         RemovalReason::Conflict => "conflict",
+        RemovalReason::Replaced => "replaced",
         RemovalReason::Evicted => "evicted",
         RemovalReason::Expired => "expired",
         RemovalReason::Reorg => "reorg",

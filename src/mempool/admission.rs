@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::error::RejectError;
 use super::pool::Pool;
 use super::rate::fee_at;
+use super::replace::Replaced;
 use crate::consensus::{
     ChainSpec, RuleError, ScriptChecks, SpendContext, check_transaction_in_isolation,
     check_transaction_in_utxo_context, is_final,
@@ -53,6 +54,8 @@ pub struct Candidate {
     pub(super) sigops: u64,
     pub(super) spent: Vec<Coin>,
     pub(super) parents: BTreeSet<Txid>,
+    /// What goes when it comes.
+    pub(super) replaced: Replaced,
     pub(super) time: u64,
     pub(super) height: u32,
     pub(super) local: bool,
@@ -146,7 +149,7 @@ impl Pool {
         if self.entries.contains_key(txid) {
             return Err(RejectError::AlreadyInMempool);
         }
-        self.check_conflicts(tx)
+        Ok(())
     }
 
     fn check_standard(&self, tx: &Transaction) -> Result<(), RejectError> {
@@ -178,7 +181,7 @@ impl Pool {
         Ok(())
     }
 
-    /// First seen, first kept. Replacement by fee (BIP125) will decide here what a conflict may push out.
+    /// First seen, first kept: for what comes back from a reorganisation.
     fn check_conflicts(&self, tx: &Transaction) -> Result<(), RejectError> {
         for input in &tx.inputs {
             let outpoint = input.previous_output;
@@ -243,12 +246,17 @@ impl Pool {
         let (fee, spent) = check_transaction_in_utxo_context(view.spec, &tx, &context, &coins)?;
         let size = tx.encoded_len() as u64;
         let parents = self.parents_of(&tx);
-        if arrival.returning {
+        let replaced = if arrival.returning {
+            self.check_conflicts(&tx)?;
             self.check_ancestors(&parents, self.policy.max_returning_ancestors)?;
+            Replaced::default()
         } else {
             self.check_fee(fee, size, now)?;
             self.check_ancestors(&parents, self.policy.max_ancestors)?;
-        }
+            let replaced = self.check_replacement(&tx, fee, size, &parents)?;
+            self.check_family(&parents, size, &replaced)?;
+            replaced
+        };
         Ok(Candidate {
             txid,
             fee,
@@ -256,6 +264,7 @@ impl Pool {
             sigops: sigops(&tx),
             spent,
             parents,
+            replaced,
             time: arrival.time,
             height: view.tip_height,
             local: arrival.local,
@@ -290,6 +299,50 @@ impl Pool {
         }
         Ok(())
     }
+
+    /// The limits of a family of unconfirmed transactions beyond the number of ancestors: their bytes, and the descendants of each
+    /// ancestor, without those that are replaced.
+    fn check_family(
+        &self,
+        parents: &BTreeSet<Txid>,
+        size: u64,
+        replaced: &Replaced,
+    ) -> Result<(), RejectError> {
+        let policy = &self.policy;
+        let mut above = size;
+        for txid in self.ancestors_of(parents) {
+            let Some(ancestor) = self.entries.get(&txid) else {
+                continue;
+            };
+            above += ancestor.own.size;
+            let mut below = ancestor.descendants;
+            if !replaced.all.is_empty() {
+                for gone in self.descendants_of(&txid) {
+                    if let Some(gone) = self.entries.get(&gone)
+                        && replaced.all.contains(&gone.txid)
+                    {
+                        below.subtract(&gone.own);
+                    }
+                }
+            }
+            if below.count + 1 > policy.max_descendants {
+                return Err(RejectError::TooManyDescendants {
+                    ancestor: txid,
+                    found: below.count + 1,
+                    limit: policy.max_descendants,
+                });
+            }
+            check_package_size(below.size + size, policy.max_package_size)?;
+        }
+        check_package_size(above, policy.max_package_size)
+    }
+}
+
+const fn check_package_size(found: u64, limit: u64) -> Result<(), RejectError> {
+    if found > limit {
+        return Err(RejectError::PackageTooLarge { found, limit });
+    }
+    Ok(())
 }
 
 /// One for each P2PKH output, none in the pushes of an input script.

@@ -30,13 +30,58 @@ pub enum RejectError {
     /// It is in a block already.
     #[error("the transaction is already in the chain")]
     AlreadyKnown,
-    /// Another transaction in the mempool spends one of its coins.
+    /// Another transaction in the mempool spends one of its coins, and this one comes back from a reorganisation: nothing is
+    /// replaced by what was there before.
     #[error("{outpoint} is spent by {other}, which came first")]
     Conflict {
         /// The coin.
         outpoint: OutPoint,
         /// The transaction that spends it.
         other: Txid,
+    },
+    /// It pushes out what it depends on.
+    #[error("the transaction spends an output of {parent}, which it would replace")]
+    SpendsReplaced {
+        /// The transaction that would go.
+        parent: Txid,
+    },
+    /// BIP125 rule 2: it depends on an unconfirmed transaction that those it replaces do not.
+    #[error(
+        "the transaction replaces others and depends on the unconfirmed {parent}, on which they do not"
+    )]
+    NewUnconfirmed {
+        /// What it depends on.
+        parent: Txid,
+    },
+    /// Its rate is not above that of one that it replaces.
+    #[error(
+        "the fee rate {found} is not above the {rate} of {other}, which spends the same coin (in base units for 1000 bytes)"
+    )]
+    ReplacementRate {
+        /// Its rate, in base units for 1000 bytes.
+        found: u64,
+        /// What it would replace.
+        other: Txid,
+        /// The rate of that.
+        rate: u64,
+    },
+    /// BIP125 rules 3 and 4: it does not pay for what goes and for its own relay.
+    #[error("the fee is {fee}, replacing the others that spend the same coins takes {required}")]
+    ReplacementFee {
+        /// Its fee.
+        fee: Amount,
+        /// The least that is taken.
+        required: Amount,
+    },
+    /// BIP125 rule 5: too much would go.
+    #[error(
+        "the transaction replaces {found} others with all that depends on them, at most {limit} are allowed"
+    )]
+    TooManyReplaced {
+        /// How many would go.
+        found: u64,
+        /// The most that may go.
+        limit: u64,
     },
     /// Policy: too large.
     #[error("the transaction has {found} bytes, this node relays at most {limit}")]
@@ -93,6 +138,29 @@ pub enum RejectError {
         /// The most that is taken.
         limit: u64,
     },
+    /// Policy: an unconfirmed transaction that it depends on has too many that depend on it.
+    #[error(
+        "{ancestor}, on which the transaction depends, would have {found} unconfirmed descendants with itself, at most {limit} are allowed"
+    )]
+    TooManyDescendants {
+        /// What it depends on.
+        ancestor: Txid,
+        /// How many, that one included.
+        found: u64,
+        /// The most that is taken.
+        limit: u64,
+    },
+    /// Policy: it and the unconfirmed transactions that it depends on, or one of these and what depends on it, are too large
+    /// together.
+    #[error(
+        "the transaction would be one of related unconfirmed ones of {found} bytes, at most {limit} are allowed"
+    )]
+    PackageTooLarge {
+        /// Their bytes.
+        found: u64,
+        /// The most that is taken.
+        limit: u64,
+    },
     /// The mempool has stopped, as the node is about to.
     #[error("the node is stopping")]
     Stopped,
@@ -112,13 +180,19 @@ impl RejectError {
             Self::AlreadyInMempool => "txn-already-in-mempool",
             Self::AlreadyKnown => "txn-already-known",
             Self::Conflict { .. } => "txn-mempool-conflict",
+            Self::SpendsReplaced { .. } => "bad-txns-spends-conflicting-tx",
+            Self::NewUnconfirmed { .. } => "replacement-adds-unconfirmed",
+            Self::ReplacementRate { .. } | Self::ReplacementFee { .. } => "insufficient fee",
+            Self::TooManyReplaced { .. } => "too many potential replacements",
             Self::TooLarge { .. } => "tx-size",
             Self::TooManySigops { .. } => "bad-txns-too-many-sigops",
             Self::Dust { .. } => "dust",
             Self::FeeTooLow { .. } => "min relay fee not met",
             Self::BelowFloor { .. } => "mempool min fee not met",
             Self::Full => "mempool full",
-            Self::TooLongChain { .. } => "too-long-mempool-chain",
+            Self::TooLongChain { .. }
+            | Self::TooManyDescendants { .. }
+            | Self::PackageTooLarge { .. } => "too-long-mempool-chain",
             Self::Stopped => "stopped",
             Self::Storage(_) => "storage",
         }
@@ -135,6 +209,11 @@ impl RejectError {
             | Self::AlreadyInMempool
             | Self::AlreadyKnown
             | Self::Conflict { .. }
+            | Self::SpendsReplaced { .. }
+            | Self::NewUnconfirmed { .. }
+            | Self::ReplacementRate { .. }
+            | Self::ReplacementFee { .. }
+            | Self::TooManyReplaced { .. }
             | Self::TooLarge { .. }
             | Self::TooManySigops { .. }
             | Self::Dust { .. }
@@ -142,6 +221,8 @@ impl RejectError {
             | Self::BelowFloor { .. }
             | Self::Full
             | Self::TooLongChain { .. }
+            | Self::TooManyDescendants { .. }
+            | Self::PackageTooLarge { .. }
             | Self::Stopped
             | Self::Storage(_) => false,
         }

@@ -9,6 +9,7 @@
 //! | `policy`, `rate` | what this node takes beyond the rules, fee rates |
 //! | `admission`, `error` | whether a transaction may enter, and why not |
 //! | `pool`, `entry` | the graph of transactions with its sums and orders |
+//! | `replace` | what a transaction may push out |
 //! | `eviction` | the byte limit, the fee floor after it, expiry |
 //! | `reorg` | blocks that are connected and disconnected |
 //! | `select` | what a block takes |
@@ -27,6 +28,7 @@ mod policy;
 mod pool;
 mod rate;
 mod reorg;
+mod replace;
 mod select;
 mod task;
 #[cfg(test)]

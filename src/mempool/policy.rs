@@ -19,7 +19,13 @@ pub struct Policy {
     /// The most unconfirmed transactions that one may depend on, itself included (Bitcoin Core, `DEFAULT_ANCESTOR_LIMIT`). Bounds the
     /// work of every insertion.
     pub max_ancestors: u64,
-    /// The same for transactions that a reorganisation returns, which were valid together once. A block can hold a chain of
+    /// The most unconfirmed transactions that may depend on one, itself included (Bitcoin Core, `DEFAULT_DESCENDANT_LIMIT`). Bounds
+    /// what one removal takes along.
+    pub max_descendants: u64,
+    /// The most bytes of a transaction with all unconfirmed ones that it depends on, or that depend on it (Bitcoin Core,
+    /// `DEFAULT_ANCESTOR_SIZE_LIMIT_KVB`).
+    pub max_package_size: u64,
+    /// `max_ancestors` for transactions that a reorganisation returns, which were valid together once. A block can hold a chain of
     /// thousands, and letting all of it back would take time that grows with its square.
     pub max_returning_ancestors: u64,
     /// The most memory the transactions may take, in bytes, estimated from above.
@@ -38,6 +44,8 @@ impl Default for Policy {
             max_tx_sigops: 2500,
             dust_limit: Amount::from_units(1).expect("1 is below the supply"),
             max_ancestors: 25,
+            max_descendants: 25,
+            max_package_size: 101_000,
             max_returning_ancestors: 100,
             max_usage: 100_000_000,
             expiry: 336 * 3600,

@@ -94,6 +94,9 @@ impl Pool {
     /// [`RejectError::Full`] where it is the least worth keeping.
     pub fn insert(&mut self, candidate: Candidate, now: u64) -> Result<(), RejectError> {
         let (txid, local) = (candidate.txid, candidate.local);
+        for replaced in &candidate.replaced.direct {
+            self.remove_with_descendants(replaced, RemovalReason::Replaced);
+        }
         self.insert_quietly(candidate);
         let gone = self.make_room(now);
         let kept = self.entries.get(&txid);

@@ -208,6 +208,11 @@ const fn removal_reason(error: &RejectError) -> RemovalReason {
         | RejectError::NotFinal { .. }
         | RejectError::MissingInputs { .. }
         | RejectError::AlreadyInMempool
+        | RejectError::SpendsReplaced { .. }
+        | RejectError::NewUnconfirmed { .. }
+        | RejectError::ReplacementRate { .. }
+        | RejectError::ReplacementFee { .. }
+        | RejectError::TooManyReplaced { .. }
         | RejectError::TooLarge { .. }
         | RejectError::TooManySigops { .. }
         | RejectError::Dust { .. }
@@ -215,6 +220,8 @@ const fn removal_reason(error: &RejectError) -> RemovalReason {
         | RejectError::BelowFloor { .. }
         | RejectError::Full
         | RejectError::TooLongChain { .. }
+        | RejectError::TooManyDescendants { .. }
+        | RejectError::PackageTooLarge { .. }
         | RejectError::Stopped
         | RejectError::Storage(_) => RemovalReason::Reorg,
     }

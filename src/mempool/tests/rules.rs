@@ -3,7 +3,7 @@
 use super::model::{COIN_VALUE, Model, NOW, first_coin, output, payment};
 use crate::consensus::RuleError;
 use crate::mempool::{Policy, RejectError};
-use crate::primitives::{Amount, Coin, OutPoint, SEQUENCE_FINAL, Txid, UncheckedAmount};
+use crate::primitives::{Amount, Coin, Encode, OutPoint, SEQUENCE_FINAL, Txid, UncheckedAmount};
 
 fn model() -> Model {
     Model::new(Policy::default(), 40)
@@ -48,24 +48,146 @@ fn t06_only_p2pkh_is_taken() {
     );
 }
 
+/// BIP125's rules 3 and 4, and that the rate must rise: the last version that paid enough stays.
 #[test]
-fn t07_the_first_seen_spender_stays() {
+fn t07_a_replacement_pays_for_what_goes_and_for_itself() {
     let mut model = model();
-    let first = payment(&[first_coin(0)], &[COIN_VALUE]);
-    let second = payment(&[first_coin(0)], &[COIN_VALUE / 2]);
+    let paying = |fee: u64| payment(&[first_coin(0)], &[COIN_VALUE - fee]);
+    let first = paying(1000);
+    let size = first.encoded_len() as u64;
     model.submit(&first).unwrap();
-    let error = model.submit(&second).unwrap_err();
-    assert_eq!(
-        error,
-        RejectError::Conflict {
-            outpoint: first_coin(0),
-            other: first.txid()
-        }
-    );
-    assert_eq!(error.reject_reason(), "txn-mempool-conflict");
-    assert!(!error.is_senders_fault());
     assert_eq!(model.submit(&first), Err(RejectError::AlreadyInMempool));
+    for (fee, what) in [
+        (0, "a lower fee"),
+        (1001, "a higher rate, but less than the step"),
+        (1000 + size - 1, "one unit below the step"),
+    ] {
+        let error = model.submit(&paying(fee)).unwrap_err();
+        assert_eq!(error.reject_reason(), "insufficient fee", "{what}");
+        assert!(!error.is_senders_fault());
+        assert_eq!(model.ids(), [first.txid()].into());
+    }
+    let enough = paying(1000 + size);
+    model.submit(&enough).unwrap();
     model.check();
+    assert_eq!(model.ids(), [enough.txid()].into());
+}
+
+/// The new one pays more than its direct conflict by rate, but not more than all that would go.
+///
+/// ```text
+/// a (1000) ── b (5000)
+/// x (spends what a spends)
+/// ```
+#[test]
+fn t07_the_fees_of_descendants_are_paid_for_too() {
+    let mut model = model();
+    let a = payment(&[first_coin(0)], &[COIN_VALUE - 1000]);
+    let b = payment(&[output(&a, 0)], &[COIN_VALUE - 6000]);
+    model.submit(&a).unwrap();
+    model.submit(&b).unwrap();
+    let poor = payment(&[first_coin(0)], &[COIN_VALUE - 6000]);
+    assert!(matches!(
+        model.submit(&poor),
+        Err(RejectError::ReplacementFee { .. })
+    ));
+    let rich = payment(&[first_coin(0)], &[COIN_VALUE - 7000]);
+    model.submit(&rich).unwrap();
+    model.check();
+    assert_eq!(model.ids(), [rich.txid()].into());
+}
+
+/// BIP125 rule 2, and that nothing replaces what it depends on.
+#[test]
+fn t07_a_replacement_depends_on_nothing_new() {
+    let mut model = model();
+    let a = payment(&[first_coin(0)], &[COIN_VALUE - 1000]);
+    let other = payment(&[first_coin(1)], &[COIN_VALUE]);
+    model.submit(&a).unwrap();
+    model.submit(&other).unwrap();
+    let on_other = payment(&[first_coin(0), output(&other, 0)], &[COIN_VALUE]);
+    assert_eq!(
+        model.submit(&on_other),
+        Err(RejectError::NewUnconfirmed {
+            parent: other.txid()
+        })
+    );
+    let on_itself = payment(&[first_coin(0), output(&a, 0)], &[COIN_VALUE / 2]);
+    assert_eq!(
+        model.submit(&on_itself),
+        Err(RejectError::SpendsReplaced { parent: a.txid() })
+    );
+    // What the old one depended on is nothing new.
+    let child = payment(&[output(&other, 0)], &[COIN_VALUE - 1000]);
+    model.submit(&child).unwrap();
+    let better = payment(&[output(&other, 0)], &[COIN_VALUE - 2000]);
+    model.submit(&better).unwrap();
+    model.check();
+    assert_eq!(model.ids(), [a.txid(), other.txid(), better.txid()].into());
+}
+
+/// BIP125 rule 5: 25 families of 5 are more than 100.
+#[test]
+fn t07_at_most_a_hundred_are_replaced() {
+    let mut model = model();
+    let mut coins = Vec::new();
+    for number in 0..25 {
+        let root = payment(&[first_coin(number)], &[COIN_VALUE / 4; 4]);
+        model.submit(&root).unwrap();
+        for vout in 0..4 {
+            let child = payment(&[output(&root, vout)], &[COIN_VALUE / 4]);
+            model.submit(&child).unwrap();
+        }
+        coins.push(first_coin(number));
+    }
+    assert_eq!(
+        model.submit(&payment(&coins, &[1])),
+        Err(RejectError::TooManyReplaced {
+            found: 125,
+            limit: 100
+        })
+    );
+    let twenty = payment(&coins[..20], &[1]);
+    model.submit(&twenty).unwrap();
+    model.check();
+    assert_eq!(model.pool.len(), 1 + 5 * 5);
+}
+
+#[test]
+fn a_family_is_bounded_in_number_and_bytes() {
+    let mut model = model();
+    let root = payment(&[first_coin(0)], &[COIN_VALUE / 30; 30]);
+    model.submit(&root).unwrap();
+    for vout in 0..24 {
+        let child = payment(&[output(&root, vout)], &[1000]);
+        model.submit(&child).unwrap();
+    }
+    let one_more = payment(&[output(&root, 24)], &[1000]);
+    assert_eq!(
+        model.submit(&one_more),
+        Err(RejectError::TooManyDescendants {
+            ancestor: root.txid(),
+            found: 26,
+            limit: 25
+        })
+    );
+    // One that takes another's place adds none.
+    let instead = payment(&[output(&root, 3)], &[900]);
+    model.submit(&instead).unwrap();
+    model.check();
+
+    let wide = |coin: OutPoint| {
+        let mut tx = payment(&[coin], &[COIN_VALUE / 2]);
+        tx.inputs[0].script_sig = vec![0; 60_000].into();
+        tx
+    };
+    let first = wide(first_coin(1));
+    model.submit(&first).unwrap();
+    let error = model.submit(&wide(output(&first, 0))).unwrap_err();
+    assert!(
+        matches!(error, RejectError::PackageTooLarge { limit: 101_000, .. }),
+        "{error:?}"
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn getmempoolinfo(call: &Call<'_>) -> Answer {
         "mempoolminfee": units(info.min_fee_rate),
         "minrelaytxfee": units(info.min_relay_fee),
         "unbroadcastcount": 0,
-        "fullrbf": false,
+        "fullrbf": true,
     }))
 }
 
@@ -89,7 +89,7 @@ fn describe(entry: &EntryInfo) -> Value {
         },
         "depends": entry.depends,
         "spentby": entry.spent_by,
-        "bip125-replaceable": false,
+        "bip125-replaceable": true,
         "unbroadcast": false,
     })
 }

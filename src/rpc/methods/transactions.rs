@@ -222,13 +222,20 @@ fn rejected(error: &RejectError) -> RpcError {
         | RejectError::NotFinal { .. }
         | RejectError::AlreadyInMempool
         | RejectError::Conflict { .. }
+        | RejectError::SpendsReplaced { .. }
+        | RejectError::NewUnconfirmed { .. }
+        | RejectError::ReplacementRate { .. }
+        | RejectError::ReplacementFee { .. }
+        | RejectError::TooManyReplaced { .. }
         | RejectError::TooLarge { .. }
         | RejectError::TooManySigops { .. }
         | RejectError::Dust { .. }
         | RejectError::FeeTooLow { .. }
         | RejectError::BelowFloor { .. }
         | RejectError::Full
-        | RejectError::TooLongChain { .. } => code::VERIFY_REJECTED,
+        | RejectError::TooLongChain { .. }
+        | RejectError::TooManyDescendants { .. }
+        | RejectError::PackageTooLarge { .. } => code::VERIFY_REJECTED,
     };
     RpcError::new(code, format!("{}, {error}", error.reject_reason()))
 }
