@@ -1,5 +1,6 @@
 //! How to ask the mempool: commands to its thread, each with a one-shot reply.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -58,6 +59,8 @@ pub(super) enum Command {
     },
     /// Answer a question.
     Ask(Question),
+    /// Write the file; tells its path, or why not.
+    Save(oneshot::Sender<Result<PathBuf, String>>),
     /// End.
     Stop,
 }
@@ -238,6 +241,28 @@ impl MempoolHandle {
             Ok(()) => only(answer.await.unwrap_or_default()),
             Err(_) => Err(RejectError::Stopped),
         }
+    }
+
+    /// The fee rate, in base units for 1000 bytes, with which a transaction is expected to be in one of the next `target` blocks
+    /// of `max_block_size` bytes; `None` while too little was seen. See [`Pool::estimate_fee`].
+    pub fn estimate_fee_blocking(&self, target: u32, max_block_size: u32) -> Option<u64> {
+        let now = (self.clock)();
+        let (question, answer) = ask(move |pool| pool.estimate_fee(target, max_block_size, now));
+        self.commands.blocking_send(question).ok()?;
+        answer.blocking_recv().ok()?
+    }
+
+    /// Writes the file of waiting transactions now, as happens when the node stops; tells where it is.
+    ///
+    /// # Errors
+    /// A sentence: there is no such file, the disk failed, or the mempool has stopped.
+    pub fn save_blocking(&self) -> Result<PathBuf, String> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || RejectError::Stopped.to_string();
+        self.commands
+            .blocking_send(Command::Save(reply))
+            .map_err(|_| stopped())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err(stopped()))
     }
 
     /// A counter of the changes of the set of transactions, to wait for.

@@ -13,6 +13,8 @@
 //! | `eviction` | the byte limit, the fee floor after it, expiry |
 //! | `reorg` | blocks that are connected and disconnected |
 //! | `select` | what a block takes |
+//! | `estimate` | the fee rate that gets into one of the next blocks |
+//! | `saved` | the file from one run to the next |
 //! | `handle`, `task` | the thread and how to ask it |
 //!
 //! # Invariants
@@ -22,6 +24,7 @@
 mod admission;
 mod entry;
 mod error;
+mod estimate;
 mod eviction;
 mod handle;
 mod policy;
@@ -29,6 +32,7 @@ mod pool;
 mod rate;
 mod reorg;
 mod replace;
+mod saved;
 mod select;
 mod task;
 #[cfg(test)]
@@ -37,11 +41,12 @@ mod tests;
 pub use admission::{Candidate, ChainView};
 pub use entry::{EntryInfo, Package};
 pub use error::{MempoolError, RejectError};
+pub use estimate::MAX_TARGET;
 pub use handle::{Accepted, AddressDelta, MempoolHandle, TxSource};
 pub use policy::Policy;
 pub use pool::{MempoolInfo, Pool};
 pub use rate::FeeRate;
 pub use select::{TemplateTransactions, TemplateTx};
-pub use task::{MempoolTask, spawn};
+pub use task::{MempoolTask, spawn, spawn_with_file};
 
 pub use crate::chain::{MempoolEvent, RemovalReason};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::admission::Candidate;
 use super::entry::{Entry, EntryInfo, Package};
 use super::error::RejectError;
+use super::estimate::Estimator;
 use super::eviction::Floor;
 use super::handle::AddressDelta;
 use super::policy::Policy;
@@ -17,6 +18,8 @@ use crate::primitives::{Amount, BlockHash, OutPoint, PubkeyHash, Transaction, Tx
 /// Figures of the whole pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MempoolInfo {
+    /// Whether the file of the last run has been taken in.
+    pub is_loaded: bool,
     /// How many transactions there are.
     pub count: usize,
     /// Their encoded bytes.
@@ -54,6 +57,9 @@ pub struct Pool {
     /// Blocks that were disconnected and whose transactions have not come back yet.
     pub(super) returned: Returned,
     pub(super) tip: BlockHash,
+    pub(super) estimator: Estimator,
+    /// Whether the file of the last run has been taken in.
+    pub(super) is_loaded: bool,
     pub(super) events: Vec<MempoolEvent>,
 }
 
@@ -72,6 +78,8 @@ impl Pool {
             floor: Floor::default(),
             returned: Returned::default(),
             tip,
+            estimator: Estimator::default(),
+            is_loaded: true,
             events: Vec::new(),
         }
     }
@@ -101,6 +109,10 @@ impl Pool {
         let gone = self.make_room(now);
         let kept = self.entries.get(&txid);
         if let Some(entry) = kept {
+            if entry.parents.is_empty() {
+                let rate = entry.own.rate().per_kilobyte();
+                self.estimator.arrived(txid, rate, entry.height);
+            }
             self.events.push(MempoolEvent::Added {
                 tx: Arc::clone(&entry.tx),
                 txid,
@@ -176,6 +188,7 @@ impl Pool {
         }
         self.total.subtract(&entry.own);
         self.usage -= entry.usage();
+        self.estimator.dropped(txid);
         Some(entry)
     }
 
@@ -320,6 +333,7 @@ impl Pool {
     pub fn info(&self, now: u64) -> MempoolInfo {
         let fees = u64::try_from(self.total.fee).unwrap_or(u64::MAX);
         MempoolInfo {
+            is_loaded: self.is_loaded,
             count: self.entries.len(),
             bytes: self.total.size,
             usage: self.usage,

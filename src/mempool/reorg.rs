@@ -35,15 +35,16 @@ struct Comeback {
 }
 
 impl Pool {
-    /// A block has become the tip. Its coinbase is passed over: nothing here can spend what it spends.
-    pub fn block_connected(&mut self, hash: BlockHash, block: &Block) {
+    /// The block at `height` has become the tip. Its coinbase is passed over: nothing here can spend what it spends.
+    pub fn block_connected(&mut self, hash: BlockHash, height: u32, block: &Block) {
         self.tip = hash;
+        self.estimator.block(height);
         if self.entries.is_empty() {
             return;
         }
         for tx in block.transactions.iter().skip(1) {
             let txid = tx.txid();
-            self.confirm(&txid);
+            self.confirm(&txid, height);
             for input in &tx.inputs {
                 if let Some(other) = self.spends.get(&input.previous_output).copied() {
                     self.remove_with_descendants(&other, RemovalReason::Conflict);
@@ -53,7 +54,7 @@ impl Pool {
     }
 
     /// Takes out what a block confirms, and before it what must then have been confirmed too.
-    fn confirm(&mut self, txid: &Txid) {
+    fn confirm(&mut self, txid: &Txid, height: u32) {
         let Some(entry) = self.entries.get(txid) else {
             return;
         };
@@ -61,6 +62,7 @@ impl Pool {
         confirmed.sort_by_key(|txid| self.entries[txid].ancestors.count);
         confirmed.push(*txid);
         for txid in confirmed {
+            self.estimator.confirmed(&txid, height);
             self.unlink(&txid);
             self.events.push(MempoolEvent::Removed {
                 txid,

@@ -3,18 +3,20 @@
 //! It runs a small executor of its own, so that commands and events of the chain wake it alike while checking signatures blocks
 //! nobody else. Before each command it takes in what the chain has published.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::admission::ChainView;
+use super::admission::{Arrival, ChainView};
 use super::error::{MempoolError, RejectError};
 use super::handle::{Accepted, Command, MempoolHandle, TxSource};
 use super::policy::Policy;
 use super::pool::Pool;
+use super::saved::{self, Saved};
 use crate::chain::{
     ChainEvent, ChainHandle, ChainReader, Clock, Event, EventReader, Lagged, SignatureCache, Tip,
 };
@@ -26,6 +28,9 @@ const COMMAND_QUEUE: usize = 64;
 /// How often, and how long each time, the thread waits for the events of a tip that the chain's reader shows already.
 const CATCH_UP_TRIES: u32 = 100;
 const CATCH_UP_WAIT: Duration = Duration::from_millis(2);
+
+/// Transactions of the last run that are judged before commands get their turn again.
+const RESTORE_STEP: usize = 50;
 
 /// The thread, to be joined.
 #[derive(Debug)]
@@ -65,6 +70,29 @@ pub fn spawn(
     policy: Policy,
     clock: Clock,
 ) -> std::io::Result<(MempoolHandle, MempoolTask)> {
+    start(chain, policy, clock, None)
+}
+
+/// Starts the mempool of `chain` with the transactions in `file`, and writes it when the mempool stops. A file that cannot be read
+/// is logged and left out: nothing rests on it.
+///
+/// # Errors
+/// Where the system gives no thread or timer.
+pub fn spawn_with_file(
+    chain: ChainHandle,
+    policy: Policy,
+    clock: Clock,
+    file: PathBuf,
+) -> std::io::Result<(MempoolHandle, MempoolTask)> {
+    start(chain, policy, clock, Some(file))
+}
+
+fn start(
+    chain: ChainHandle,
+    policy: Policy,
+    clock: Clock,
+    file: Option<PathBuf>,
+) -> std::io::Result<(MempoolHandle, MempoolTask)> {
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let (changed, watch) = watch::channel(0);
     let (alive, ended) = oneshot::channel::<()>();
@@ -80,6 +108,8 @@ pub fn spawn(
         clock: Arc::clone(&clock),
         events,
         changed,
+        restoring: VecDeque::new(),
+        file,
     };
     let thread = thread::Builder::new()
         .name("mempool".into())
@@ -102,10 +132,14 @@ struct Task {
     clock: Clock,
     events: EventReader,
     changed: watch::Sender<u64>,
+    /// What the file held and was not judged yet.
+    restoring: VecDeque<Saved>,
+    file: Option<PathBuf>,
 }
 
 impl Task {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), MempoolError> {
+        self.load();
         loop {
             tokio::select! {
                 event = self.events.next() => {
@@ -113,7 +147,13 @@ impl Task {
                     self.drain()?;
                 }
                 command = commands.recv() => match command {
-                    None | Some(Command::Stop) => return Ok(()),
+                    None | Some(Command::Stop) => {
+                        self.save_at_the_end();
+                        return Ok(());
+                    }
+                    Some(Command::Save(reply)) => {
+                        let _ = reply.send(self.save());
+                    }
                     Some(Command::Ask(question)) => {
                         self.catch_up().await?;
                         question(&self.pool);
@@ -124,8 +164,88 @@ impl Task {
                         let _ = reply.send(answers);
                     }
                 },
+                () = std::future::ready(()), if !self.pool.is_loaded => self.restore().await?,
             }
             self.publish();
+        }
+    }
+
+    fn load(&mut self) {
+        let Some(path) = &self.file else {
+            return;
+        };
+        match saved::load(path) {
+            Ok((found, damage)) => {
+                if let Some(damage) = damage {
+                    let file = path.display();
+                    tracing::warn!(%file, kept = found.len(), "the file of waiting transactions is damaged: {damage}");
+                }
+                self.pool.is_loaded = found.is_empty();
+                self.restoring = found.into();
+            }
+            Err(error) => {
+                let file = path.display();
+                tracing::warn!(%file, "the file of waiting transactions cannot be read: {error}");
+            }
+        }
+    }
+
+    /// Judges some of what the last run left. What has expired, or is no longer valid, is dropped without a word.
+    async fn restore(&mut self) -> Result<(), MempoolError> {
+        for _ in 0..RESTORE_STEP {
+            let Some(Saved { tx, time, local }) = self.restoring.pop_front() else {
+                self.pool.is_loaded = true;
+                tracing::info!(
+                    count = self.pool.len(),
+                    "the mempool of the last run is loaded"
+                );
+                return Ok(());
+            };
+            self.catch_up().await?;
+            let now = (self.clock)();
+            if time.saturating_add(self.pool.policy.expiry) <= now {
+                continue;
+            }
+            let arrival = Arrival {
+                time,
+                local,
+                returning: false,
+            };
+            let judged = self.judge(tx.txid(), &tx, arrival, false);
+            if let Err(RejectError::Storage(error)) = judged {
+                return Err(MempoolError::Storage(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the file: what waits, and what was not judged yet.
+    fn save(&self) -> Result<PathBuf, String> {
+        let path = self
+            .file
+            .as_ref()
+            .ok_or("this mempool is not kept in a file")?;
+        // In the order of arrival, which decides among equals: no transaction arrives before what it depends on.
+        let mut entries: Vec<_> = self.pool.entries.values().collect();
+        entries.sort_unstable_by_key(|entry| entry.arrival);
+        let waiting: Vec<Saved> = entries
+            .into_iter()
+            .map(|entry| Saved {
+                tx: Arc::clone(&entry.tx),
+                time: entry.time,
+                local: entry.local,
+            })
+            .collect();
+        saved::save(path, waiting.iter().chain(&self.restoring))
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(path.clone())
+    }
+
+    fn save_at_the_end(&self) {
+        if self.file.is_some()
+            && let Err(error) = self.save()
+        {
+            tracing::warn!("the waiting transactions are not kept: {error}");
         }
     }
 
@@ -168,7 +288,11 @@ impl Task {
             return Ok(());
         };
         match event {
-            ChainEvent::Connected { hash, block, .. } => self.pool.block_connected(*hash, block),
+            ChainEvent::Connected {
+                hash,
+                height,
+                block,
+            } => self.pool.block_connected(*hash, *height, block),
             ChainEvent::Disconnected { block, .. } => {
                 self.pool
                     .block_disconnected(block.header.prev_block, Arc::clone(block));
@@ -211,7 +335,12 @@ impl Task {
         for index in parents_first(&transactions) {
             let (txid, tx) = &transactions[index];
             self.catch_up().await?;
-            let answer = self.judge(*txid, tx, source, dry_run);
+            let arrival = Arrival {
+                time: (self.clock)(),
+                local: source == TxSource::Local,
+                returning: false,
+            };
+            let answer = self.judge(*txid, tx, arrival, dry_run);
             if let Err(RejectError::Storage(error)) = answer {
                 return Err(MempoolError::Storage(error));
             }
@@ -224,7 +353,7 @@ impl Task {
         &mut self,
         txid: Txid,
         tx: &Arc<Transaction>,
-        source: TxSource,
+        arrival: Arrival,
         dry_run: bool,
     ) -> Result<Accepted, RejectError> {
         let now = (self.clock)();
@@ -250,9 +379,9 @@ impl Task {
         let reader = &self.reader;
         let median_time_at = |height| reader.median_time_at(height);
         let view = view(reader, &tip, &coins, &median_time_at);
-        let candidate =
-            self.pool
-                .check(Arc::clone(tx), txid, &view, now, source == TxSource::Local)?;
+        let candidate = self
+            .pool
+            .check_arrival(Arc::clone(tx), txid, &view, arrival, now)?;
         verify_once(
             self.chain.signature_cache(),
             txid,

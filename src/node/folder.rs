@@ -8,6 +8,7 @@
 //! <data folder>/<network>/.cookie   the password of the RPC, new at each start
 //! <data folder>/<network>/node.json the running node, see `node_file`
 //! <data folder>/<network>/node.key, peers.json   identity and known addresses
+//! <data folder>/<network>/mempool.dat  the waiting transactions, written when the node stops
 //! ```
 
 use std::fs;
@@ -133,6 +134,11 @@ impl NetworkFolder {
     /// The password of the RPC.
     pub fn cookie_file(&self) -> PathBuf {
         self.0.join(".cookie")
+    }
+
+    /// The transactions that waited when the node stopped.
+    pub fn mempool_file(&self) -> PathBuf {
+        self.0.join("mempool.dat")
     }
 
     /// The running node.

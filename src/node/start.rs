@@ -119,9 +119,13 @@ impl Starting {
         let rpc_port = ports::bind(Service::Rpc, config.rpc_listen, offset)?;
         let explorer_port = ports::bind(Service::Explorer, config.explorer_listen, offset)?;
 
-        let (mempool, mempool_task) =
-            mempool::spawn(self.chain.clone(), Policy::default(), system_clock())
-                .map_err(system("the mempool"))?;
+        let (mempool, mempool_task) = mempool::spawn_with_file(
+            self.chain.clone(),
+            Policy::default(),
+            system_clock(),
+            folder.mempool_file(),
+        )
+        .map_err(system("the mempool"))?;
         self.mempool = Some(mempool.clone());
         self.tasks
             .spawn_join("mempool", move || mempool_task.join());

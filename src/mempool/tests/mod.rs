@@ -1,6 +1,6 @@
 //! Laws of the mempool: the pure pool over a made-up chain of coins, and the task over a real chain.
 
 mod laws;
-mod model;
+pub(super) mod model;
 mod reorg;
 mod rules;

@@ -160,7 +160,7 @@ impl Model {
             header,
             transactions: std::iter::once(coinbase).chain(transactions).collect(),
         });
-        self.pool.block_connected(block.hash(), &block);
+        self.pool.block_connected(block.hash(), self.height, &block);
         self.blocks.push(Connected { block, spent });
     }
 

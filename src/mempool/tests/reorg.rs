@@ -8,6 +8,7 @@ use crate::chain::{ChainEvent, Clock, Event};
 use crate::mempool::handle::Command;
 use crate::mempool::{
     MempoolEvent, MempoolHandle, MempoolTask, Policy, RejectError, RemovalReason, TxSource, spawn,
+    spawn_with_file,
 };
 use crate::primitives::{Block, COIN, Transaction};
 
@@ -64,6 +65,56 @@ impl Drop for Node {
             task.join().unwrap();
         }
     }
+}
+
+/// What waits when the node stops waits again after the next start, and what a block took meanwhile does not.
+#[test]
+fn t13_what_waited_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mempool.dat");
+    let mut node = Node::new();
+    let blocks = node.chain.extend(4);
+    let restart = |node: &mut Node| {
+        let (handle, task) = node.mempool.take().unwrap();
+        handle.stop_blocking();
+        task.join().unwrap();
+        let time = Arc::clone(&node.chain.clock);
+        let clock: Clock = Arc::new(move || time.load(Ordering::Relaxed));
+        let chain = node.chain.handle().clone();
+        let started = spawn_with_file(chain, Policy::default(), clock, file.clone()).unwrap();
+        while !started.0.info_blocking().unwrap().is_loaded {
+            std::thread::yield_now();
+        }
+        node.mempool = Some(started);
+    };
+    restart(&mut node);
+    let parent = pay(1, &[coinbase_coin(&blocks[0])], &[(2, 49 * COIN)]);
+    let made = crate::primitives::OutPoint {
+        txid: parent.txid(),
+        vout: 0,
+    };
+    let child = pay(2, &[made], &[(3, 48 * COIN)]);
+    let other = pay(1, &[coinbase_coin(&blocks[1])], &[(2, 49 * COIN)]);
+    for tx in [&parent, &child, &other] {
+        node.take(tx);
+    }
+    let before = node.mempool().entries_blocking();
+    restart(&mut node);
+    assert_eq!(node.mempool().entries_blocking(), before);
+
+    let (handle, task) = node.mempool.take().unwrap();
+    handle.stop_blocking();
+    task.join().unwrap();
+    let again = spawn(
+        node.chain.handle().clone(),
+        Policy::default(),
+        crate::chain::system_clock(),
+    );
+    node.mempool = Some(again.unwrap());
+    node.block(&blocks[3], &[&parent], 7);
+    restart(&mut node);
+    node.waits(&[&child, &other]);
+    assert!(node.mempool().save_blocking().unwrap() == file);
 }
 
 #[test]

@@ -6,9 +6,16 @@ use crate::mempool::{EntryInfo, MempoolInfo};
 use crate::primitives::Amount;
 use crate::rpc::amount::amount;
 use crate::rpc::error::{RpcError, code};
-use crate::rpc::method::{Answer, Call, Kind, Method, optional};
+use crate::rpc::method::{Answer, Call, Kind, Method, optional, required};
 
 pub(super) static METHODS: &[Method] = &[
+    Method {
+        name: "getmempoolentry",
+        params: &[required("txid", Kind::Text, "The transaction id")],
+        about: "What there is to know of one waiting transaction.",
+        result: "{...} (object)",
+        run: getmempoolentry,
+    },
     Method {
         name: "getmempoolinfo",
         params: &[],
@@ -34,13 +41,20 @@ pub(super) static METHODS: &[Method] = &[
         result: "[\"txid\", ...] (array), or {\"txid\": {...}, ...} (object)",
         run: getrawmempool,
     },
+    Method {
+        name: "savemempool",
+        params: &[],
+        about: "Writes the waiting transactions to the file that the next start reads, as happens when the node stops.",
+        result: "{\"filename\": \"path\"} (object)",
+        run: savemempool,
+    },
 ];
 
 fn getmempoolinfo(call: &Call<'_>) -> Answer {
     let stopped = || RpcError::new(code::MISC_ERROR, "the node is stopping");
     let info: MempoolInfo = call.context.mempool.info_blocking().ok_or_else(stopped)?;
     Ok(json!({
-        "loaded": true,
+        "loaded": info.is_loaded,
         "size": info.count,
         "bytes": info.bytes,
         "usage": info.usage,
@@ -68,6 +82,27 @@ fn getrawmempool(call: &Call<'_>) -> Answer {
         .map(|entry| (entry.txid.to_string(), describe(entry)))
         .collect();
     Ok(Value::Object(fields))
+}
+
+fn getmempoolentry(call: &Call<'_>) -> Answer {
+    let txid = call.args.required_txid("txid")?;
+    match call.context.mempool.entry_blocking(txid) {
+        Some(entry) => Ok(describe(&entry)),
+        None => Err(RpcError::new(
+            code::INVALID_ADDRESS_OR_KEY,
+            "Transaction not in mempool",
+        )),
+    }
+}
+
+fn savemempool(call: &Call<'_>) -> Answer {
+    match call.context.mempool.save_blocking() {
+        Ok(path) => Ok(json!({ "filename": path.display().to_string() })),
+        Err(error) => Err(RpcError::new(
+            code::MISC_ERROR,
+            format!("Unable to dump mempool to disk: {error}"),
+        )),
+    }
 }
 
 fn describe(entry: &EntryInfo) -> Value {

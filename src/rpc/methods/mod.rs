@@ -8,6 +8,7 @@ mod mempool;
 mod mining;
 mod network;
 mod transactions;
+mod util;
 mod wallet;
 
 use std::fmt::Display;
@@ -23,6 +24,7 @@ pub(super) static CATEGORIES: &[(&str, &[Method])] = &[
     ("Mining", mining::METHODS),
     ("Network", network::METHODS),
     ("Rawtransactions", transactions::METHODS),
+    ("Util", util::METHODS),
     ("Wallet", wallet::METHODS),
 ];
 

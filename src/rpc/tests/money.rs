@@ -178,14 +178,41 @@ fn raw_transactions_are_judged() {
         json!(good.txid()),
         "again is no error"
     );
+    let other = pay(1, &[coin], &[(3, 50 * COIN)]);
     assert_eq!(
-        node.code("sendrawtransaction", json!([hex(&greedy), 0])),
+        node.code("sendrawtransaction", json!([hex(&other)])),
         -26,
-        "its coin is spent"
+        "its coin is spent, and it pays no more"
     );
+    assert_eq!(
+        node.call("sendrawtransaction", json!([hex(&greedy), 0])),
+        json!(greedy.txid()),
+        "a higher fee replaces"
+    );
+    assert_eq!(node.code("getmempoolentry", json!([good.txid()])), -5);
+    let entry = node.call("getmempoolentry", json!([greedy.txid()]));
+    assert_eq!(entry["fees"]["base"].to_string(), "1.00000000");
     let mut unknown = good.clone();
     unknown.inputs[0].previous_output.vout = 5;
     assert_eq!(node.code("sendrawtransaction", json!([hex(&unknown)])), -25);
+}
+
+#[test]
+fn fees_are_estimated_from_the_tenth_block_on() {
+    let node = Node::new();
+    let answer = node.call("estimatesmartfee", json!([6]));
+    assert!(
+        answer["errors"].is_array() && answer["blocks"] == 6,
+        "{answer}"
+    );
+    node.chain.extend(10);
+    let answer = node.call("estimatesmartfee", json!([600]));
+    assert_eq!(answer["feerate"].to_string(), "0.00001000");
+    assert_eq!(answer["blocks"], 48);
+    for target in [0, 1009] {
+        assert_eq!(node.code("estimatesmartfee", json!([target])), -8);
+    }
+    assert_eq!(node.code("savemempool", json!([])), -1, "it has no file");
 }
 
 #[test]
