@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::RuleError;
 use super::locks::is_final;
+use super::rule_switch::{broken, required};
 use super::spec::ChainSpec;
 use super::transaction::{
     ScriptChecks, SpendContext, check_transaction_in_isolation, check_transaction_in_utxo_context,
@@ -49,8 +50,15 @@ impl CheckedBlock {
 
     /// Every coin that its transactions spend.
     pub fn spent_outpoints(&self) -> impl Iterator<Item = OutPoint> {
-        let spenders = self.block.transactions.iter().skip(1);
+        let transactions = self.block.transactions.iter();
+        let spenders = transactions.filter(|tx| !tx.is_coinbase());
         spenders.flat_map(|tx| tx.inputs.iter().map(|input| input.previous_output))
+    }
+
+    /// The first transaction, if it is the coinbase that a block must begin with.
+    fn coinbase(&self) -> Option<&Transaction> {
+        let first = self.block.transactions.first();
+        first.filter(|tx| tx.is_coinbase())
     }
 
     /// Wraps a block that was checked before it was stored.
@@ -78,7 +86,7 @@ pub fn check_block_in_isolation(
     let checked = CheckedBlock::trusted(Arc::clone(&block), block.hash());
     check_commitment(&checked)?;
     check_block_size(spec, &checked)?;
-    check_coinbase_is_first(&block)?;
+    check_coinbase_is_first(&checked)?;
     for tx in &block.transactions {
         check_transaction_in_isolation(spec, tx)?;
     }
@@ -90,15 +98,15 @@ fn check_commitment(checked: &CheckedBlock) -> Result<(), RuleError> {
     let expected = checked.block.header.merkle_root;
     let (found, mutated) = merkle_root(&checked.txids);
     if found != expected {
-        return Err(RuleError::MerkleRootMismatch { expected, found });
+        broken(RuleError::MerkleRootMismatch { expected, found })?;
     }
     if mutated {
-        return Err(RuleError::MerkleTreeMutated);
+        broken(RuleError::MerkleTreeMutated)?;
     }
     // No valid transaction is that short: a P2PKH output, an input and the frame alone take 85 bytes.
     let inner_node = |tx: &Transaction| tx.encoded_len() == INNER_NODE_LEN;
     match checked.block.transactions.iter().position(inner_node) {
-        Some(index) => Err(RuleError::SixtyFourByteTransaction { index }),
+        Some(index) => broken(RuleError::SixtyFourByteTransaction { index }),
         None => Ok(()),
     }
 }
@@ -108,18 +116,16 @@ fn check_block_size(spec: &ChainSpec, checked: &CheckedBlock) -> Result<(), Rule
     if u32::try_from(found).is_ok_and(|found| found <= limit) {
         return Ok(());
     }
-    Err(RuleError::BlockTooLarge { found, limit })
+    broken(RuleError::BlockTooLarge { found, limit })
 }
 
-fn check_coinbase_is_first(block: &Block) -> Result<(), RuleError> {
-    let Some((first, others)) = block.transactions.split_first() else {
-        return Err(RuleError::CoinbaseMissing);
-    };
-    if !first.is_coinbase() {
-        return Err(RuleError::CoinbaseMissing);
+fn check_coinbase_is_first(checked: &CheckedBlock) -> Result<(), RuleError> {
+    if checked.coinbase().is_none() {
+        broken(RuleError::CoinbaseMissing)?;
     }
-    match others.iter().position(Transaction::is_coinbase) {
-        Some(index) => Err(RuleError::CoinbaseNotFirst { index: index + 1 }),
+    let mut others = checked.block.transactions.iter().skip(1);
+    match others.position(Transaction::is_coinbase) {
+        Some(index) => broken(RuleError::CoinbaseNotFirst { index: index + 1 }),
         None => Ok(()),
     }
 }
@@ -133,7 +139,7 @@ fn check_sigops(spec: &ChainSpec, block: &Block) -> Result<(), RuleError> {
     if u32::try_from(found).is_ok_and(|found| found <= spec.max_block_sigops) {
         return Ok(());
     }
-    Err(RuleError::TooManySigops {
+    broken(RuleError::TooManySigops {
         found,
         limit: spec.max_block_sigops,
     })
@@ -186,14 +192,17 @@ pub fn check_block_in_parent_context(
 ) -> Result<(), RuleError> {
     for tx in &block.block.transactions {
         if !is_final(tx, height, median_time_past) {
-            return Err(RuleError::NotFinal {
+            broken(RuleError::NotFinal {
                 lock_time: tx.lock_time,
-            });
+            })?;
         }
     }
-    let script = &block.block.transactions[0].inputs[0].script_sig;
-    if !script.as_bytes().starts_with(&height_push(height)) {
-        return Err(RuleError::CoinbaseHeight { height });
+    let Some(coinbase) = block.coinbase() else {
+        return broken(RuleError::CoinbaseMissing);
+    };
+    let script = coinbase.inputs[0].script_sig.as_bytes();
+    if !script.starts_with(&height_push(height)) {
+        broken(RuleError::CoinbaseHeight { height })?;
     }
     Ok(())
 }
@@ -288,14 +297,14 @@ pub fn connect_block<'a>(
         .zip(&block.txids)
         .enumerate()
     {
-        if index > 0 {
+        if !tx.is_coinbase() {
             let overlay = Overlay {
                 diff: &diff,
                 below: view,
             };
             let (fee, spent) =
                 check_transaction_in_utxo_context(spec, tx, &spend_context, &overlay)?;
-            fees = fees.checked_add(fee).ok_or(RuleError::FeeSum)?;
+            fees = add_fee(fees, fee)?;
             if !is_verified(txid) {
                 script_checks.push((index, ScriptChecks::new(tx, &spent)));
             }
@@ -304,11 +313,11 @@ pub fn connect_block<'a>(
             }
             undo.spent.extend(spent);
         }
-        for (outpoint, coin) in coins_of(tx, *txid, context.height, index == 0) {
+        for (outpoint, coin) in coins_of(tx, *txid, context.height, tx.is_coinbase()) {
             diff.create(outpoint, coin);
         }
     }
-    check_coinbase_amount(spec, &block.block.transactions[0], context.height, fees)?;
+    check_coinbase_amount(spec, block, context.height, fees)?;
     Ok(BlockEffect {
         diff,
         undo,
@@ -317,20 +326,26 @@ pub fn connect_block<'a>(
     })
 }
 
+/// Fees stay in the range of money, and so does what a coinbase may take.
+fn add_fee(sum: Amount, fee: Amount) -> Result<Amount, RuleError> {
+    let sum = sum.checked_add(fee).ok_or(RuleError::FeeSum);
+    required(sum, || Amount::MAX)
+}
+
 /// A coinbase takes at most the subsidy and the fees.
 fn check_coinbase_amount(
     spec: &ChainSpec,
-    coinbase: &Transaction,
+    block: &CheckedBlock,
     height: u32,
     fees: Amount,
 ) -> Result<(), RuleError> {
+    let Some(coinbase) = block.coinbase() else {
+        return broken(RuleError::CoinbaseMissing);
+    };
     let paid = output_sum(coinbase)?;
-    let allowed = spec
-        .subsidy_at(height)
-        .checked_add(fees)
-        .ok_or(RuleError::FeeSum)?;
+    let allowed = add_fee(spec.subsidy_at(height), fees)?;
     if paid > allowed {
-        return Err(RuleError::CoinbaseAmount { paid, allowed });
+        broken(RuleError::CoinbaseAmount { paid, allowed })?;
     }
     Ok(())
 }

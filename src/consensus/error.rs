@@ -1,12 +1,16 @@
 //! What a block or transaction can break: one variant a rule.
 
+use strum::VariantNames;
+
 use crate::keys::ScriptSigError;
 use crate::primitives::{
     Amount, AmountError, CompactTarget, MerkleRoot, OutPoint, PubkeyHash, TargetError,
 };
 
 /// A broken rule, with what was expected and what was found.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames,
+)]
 pub enum RuleError {
     // Headers
     /// The compact target is not a target.
@@ -256,6 +260,14 @@ pub enum Verdict {
 }
 
 impl RuleError {
+    /// The names of all rules, which are those of the variants.
+    pub const NAMES: &'static [&'static str] = Self::VARIANTS;
+
+    /// The name of the rule: that of the variant.
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+
     /// What the error says about the hash of the block it was found in.
     pub const fn verdict(&self) -> Verdict {
         match self {

@@ -2,6 +2,7 @@
 
 use super::error::RuleError;
 use super::retarget::required_bits;
+use super::rule_switch::broken;
 use super::spec::ChainSpec;
 use crate::primitives::{BlockHash, BlockHeader, CompactTarget};
 
@@ -44,17 +45,18 @@ pub fn check_header_in_isolation(
     hash: &BlockHash,
 ) -> Result<(), RuleError> {
     let bits = header.bits;
-    let target = bits
-        .to_target()
-        .map_err(|reason| RuleError::TargetInvalid { bits, reason })?;
+    let target = match bits.to_target() {
+        Ok(target) => target,
+        Err(reason) => return broken(RuleError::TargetInvalid { bits, reason }),
+    };
     if target > spec.pow_limit_target() {
-        return Err(RuleError::TargetAboveLimit {
+        broken(RuleError::TargetAboveLimit {
             found: bits,
             limit: spec.pow_limit,
-        });
+        })?;
     }
     if !target.is_met_by(hash) {
-        return Err(RuleError::HighHash { bits });
+        broken(RuleError::HighHash { bits })?;
     }
     Ok(())
 }
@@ -72,14 +74,14 @@ pub fn check_header_in_parent_context(
     check_time_in_parent_context(header.time, parent)?;
     let expected = required_bits(spec, parent, header.time).bits;
     if header.bits != expected {
-        return Err(RuleError::WrongBits {
+        broken(RuleError::WrongBits {
             expected,
             found: header.bits,
-        });
+        })?;
     }
     // BIP34, BIP65 and BIP66: "blocks with a version below … are invalid"; they signal nothing here but stay out of the chain.
     if header.version < MIN_BLOCK_VERSION {
-        return Err(RuleError::VersionTooOld(header.version));
+        broken(RuleError::VersionTooOld(header.version))?;
     }
     // Last, so that a header that is wrong for ever is never taken for one that is only early.
     check_drift(spec, header.time, now)
@@ -88,10 +90,10 @@ pub fn check_header_in_parent_context(
 /// Later than the median of the eleven blocks before it (BIP113's clock).
 fn check_time_in_parent_context(time: u32, parent: &ParentContext) -> Result<(), RuleError> {
     if time <= parent.median_time_past {
-        return Err(RuleError::TimeTooOld {
+        broken(RuleError::TimeTooOld {
             time,
             median: parent.median_time_past,
-        });
+        })?;
     }
     Ok(())
 }
@@ -100,7 +102,7 @@ fn check_time_in_parent_context(time: u32, parent: &ParentContext) -> Result<(),
 fn check_drift(spec: &ChainSpec, time: u32, now: u64) -> Result<(), RuleError> {
     let limit = now.saturating_add(u64::from(spec.max_future_drift));
     if u64::from(time) > limit {
-        return Err(RuleError::TimeTooNew { time, limit });
+        broken(RuleError::TimeTooNew { time, limit })?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@
 //! | `transaction` | a transaction alone, and against the coins it spends |
 //! | `locks` | absolute and relative lock times |
 //! | `block` | a block alone, in its place, and connected to the coins |
+//! | `error`, `rule_switch` | the rules by name, and how a check ends that finds one broken |
 
 mod block;
 mod error;
@@ -18,6 +19,10 @@ mod genesis;
 mod header;
 mod locks;
 mod retarget;
+#[cfg(not(feature = "rule-switches"))]
+mod rule_switch;
+#[cfg(feature = "rule-switches")]
+pub mod rule_switch;
 mod spec;
 mod spec_file;
 mod transaction;

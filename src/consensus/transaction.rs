@@ -4,10 +4,11 @@ use std::collections::HashSet;
 
 use super::error::RuleError;
 use super::locks::sequence_lock_passed;
+use super::rule_switch::{broken, required, stand_in_coin};
 use super::spec::ChainSpec;
 use crate::keys::{SighashCache, parse_script_sig, verify};
 use crate::primitives::{
-    Amount, Coin, Encode, OutPoint, PubkeyHash, Script, Transaction, UtxoView,
+    Amount, Coin, Encode, OutPoint, PubkeyHash, Script, Transaction, TxOut, UtxoView,
 };
 
 /// The allowed length of a coinbase script in bytes (Bitcoin Core, `consensus/tx_check.cpp`).
@@ -31,7 +32,8 @@ pub struct SpendContext<'a> {
 pub fn check_transaction_in_isolation(spec: &ChainSpec, tx: &Transaction) -> Result<(), RuleError> {
     check_version(tx)?;
     check_size(spec, tx)?;
-    check_outputs(tx)?;
+    output_sum(tx)?;
+    check_output_scripts(tx)?;
     check_duplicate_inputs(tx)?;
     check_input_references(tx)
 }
@@ -40,38 +42,44 @@ pub fn check_transaction_in_isolation(spec: &ChainSpec, tx: &Transaction) -> Res
 fn check_version(tx: &Transaction) -> Result<(), RuleError> {
     match tx.version {
         1 | 2 => Ok(()),
-        other => Err(RuleError::TransactionVersion(other)),
+        other => broken(RuleError::TransactionVersion(other)),
     }
 }
 
 fn check_size(spec: &ChainSpec, tx: &Transaction) -> Result<(), RuleError> {
     if tx.inputs.is_empty() {
-        return Err(RuleError::NoInputs);
+        broken(RuleError::NoInputs)?;
     }
     if tx.outputs.is_empty() {
-        return Err(RuleError::NoOutputs);
+        broken(RuleError::NoOutputs)?;
     }
     let (found, limit) = (tx.encoded_len(), spec.max_block_size);
     if u32::try_from(found).is_ok_and(|found| found <= limit) {
         return Ok(());
     }
-    Err(RuleError::TransactionTooLarge { found, limit })
+    broken(RuleError::TransactionTooLarge { found, limit })
 }
 
-/// Every output P2PKH, every value and their running sum at most the supply (CVE-2010-5139: a sum that wrapped around).
-fn check_outputs(tx: &Transaction) -> Result<(), RuleError> {
+/// The sum of the outputs: every value and the running sum are at most the supply (CVE-2010-5139: a sum that wrapped around).
+pub(super) fn output_sum(tx: &Transaction) -> Result<Amount, RuleError> {
     let mut sum = Amount::ZERO;
     for (index, output) in tx.outputs.iter().enumerate() {
-        let value = output
-            .value
-            .check()
-            .map_err(|reason| RuleError::OutputValue { index, reason })?;
-        sum = sum.checked_add(value).ok_or(RuleError::OutputSum)?;
-        if output.script_pubkey.as_p2pkh().is_none() {
-            return Err(RuleError::OutputScript { index });
-        }
+        let value = output.value.check();
+        let value = value.map_err(|reason| RuleError::OutputValue { index, reason });
+        let value = required(value, || Amount::MAX)?;
+        let more = sum.checked_add(value).ok_or(RuleError::OutputSum);
+        sum = required(more, || Amount::MAX)?;
     }
-    Ok(())
+    Ok(sum)
+}
+
+/// Every output is P2PKH: a deliberate restriction to one kind of coin.
+fn check_output_scripts(tx: &Transaction) -> Result<(), RuleError> {
+    let other = |output: &TxOut| output.script_pubkey.as_p2pkh().is_none();
+    match tx.outputs.iter().position(other) {
+        Some(index) => broken(RuleError::OutputScript { index }),
+        None => Ok(()),
+    }
 }
 
 /// No coin twice. Bitcoin Core 0.14 to 0.16 left this check out for blocks, and money could be made (CVE-2018-17144).
@@ -79,9 +87,9 @@ fn check_duplicate_inputs(tx: &Transaction) -> Result<(), RuleError> {
     let mut seen = HashSet::with_capacity(tx.inputs.len());
     for input in &tx.inputs {
         if !seen.insert(input.previous_output) {
-            return Err(RuleError::DuplicateInput {
+            broken(RuleError::DuplicateInput {
                 outpoint: input.previous_output,
-            });
+            })?;
         }
     }
     Ok(())
@@ -92,7 +100,7 @@ fn check_input_references(tx: &Transaction) -> Result<(), RuleError> {
     if tx.is_coinbase() {
         let found = tx.inputs[0].script_sig.len();
         if !COINBASE_SCRIPT_LEN.contains(&found) {
-            return Err(RuleError::CoinbaseScriptLength { found });
+            broken(RuleError::CoinbaseScriptLength { found })?;
         }
         return Ok(());
     }
@@ -101,7 +109,7 @@ fn check_input_references(tx: &Transaction) -> Result<(), RuleError> {
         .iter()
         .position(|input| input.previous_output == OutPoint::NULL)
     {
-        Some(index) => Err(RuleError::NullInput { index }),
+        Some(index) => broken(RuleError::NullInput { index }),
         None => Ok(()),
     }
 }
@@ -119,13 +127,14 @@ pub fn check_transaction_in_utxo_context(
     context: &SpendContext<'_>,
     view: &impl UtxoView,
 ) -> Result<(Amount, Vec<Coin>), RuleError> {
+    let outputs = output_sum(tx)?;
     let mut spent = Vec::with_capacity(tx.inputs.len());
     let mut inputs = Amount::ZERO;
     for (index, input) in tx.inputs.iter().enumerate() {
         let outpoint = input.previous_output;
-        let coin = view
-            .coin(&outpoint)
-            .ok_or(RuleError::MissingCoin { outpoint })?;
+        let coin = view.coin(&outpoint);
+        let coin = coin.ok_or(RuleError::MissingCoin { outpoint });
+        let coin = required(coin, || stand_in_coin(input, outputs.checked_sub(inputs)))?;
         check_maturity(spec, outpoint, &coin, context.height)?;
         if !sequence_lock_passed(
             tx.version,
@@ -135,16 +144,15 @@ pub fn check_transaction_in_utxo_context(
             context.median_time_past,
             context.median_time_at,
         ) {
-            return Err(RuleError::SequenceLock { index });
+            broken(RuleError::SequenceLock { index })?;
         }
-        inputs = inputs.checked_add(coin.value).ok_or(RuleError::InputSum)?;
+        let sum = inputs.checked_add(coin.value).ok_or(RuleError::InputSum);
+        inputs = required(sum, || Amount::MAX)?;
         spent.push(coin);
     }
-    let outputs = output_sum(tx)?;
-    let fee = inputs
-        .checked_sub(outputs)
-        .ok_or(RuleError::InputsBelowOutputs { inputs, outputs })?;
-    Ok((fee, spent))
+    let fee = inputs.checked_sub(outputs);
+    let fee = fee.ok_or(RuleError::InputsBelowOutputs { inputs, outputs });
+    Ok((required(fee, || Amount::ZERO)?, spent))
 }
 
 /// A coinbase may be spent `coinbase_maturity` blocks later: a reorg could make its coin vanish.
@@ -156,25 +164,13 @@ fn check_maturity(
 ) -> Result<(), RuleError> {
     let depth = height.saturating_sub(coin.height);
     if coin.is_coinbase && depth < spec.coinbase_maturity {
-        return Err(RuleError::ImmatureCoinbase {
+        broken(RuleError::ImmatureCoinbase {
             outpoint,
             depth,
             maturity: spec.coinbase_maturity,
-        });
+        })?;
     }
     Ok(())
-}
-
-/// The sum of the outputs.
-pub(super) fn output_sum(tx: &Transaction) -> Result<Amount, RuleError> {
-    let values: Option<Vec<Amount>> = tx
-        .outputs
-        .iter()
-        .map(|output| output.value.check().ok())
-        .collect();
-    values
-        .and_then(Amount::checked_sum)
-        .ok_or(RuleError::OutputSum)
 }
 
 /// The script checks of one transaction, apart from everything else, so that they can run on any thread.
@@ -203,19 +199,24 @@ impl<'a> ScriptChecks<'a> {
     pub fn verify(&self) -> Result<(), RuleError> {
         let digests = SighashCache::new(self.tx);
         for (index, (input, expected)) in self.tx.inputs.iter().zip(&self.key_hashes).enumerate() {
-            let (signature, key) = parse_script_sig(&input.script_sig)
-                .map_err(|reason| RuleError::InputScript { index, reason })?;
+            let (signature, key) = match parse_script_sig(&input.script_sig) {
+                Ok(parts) => parts,
+                Err(reason) => {
+                    broken(RuleError::InputScript { index, reason })?;
+                    continue;
+                }
+            };
             let found = key.pubkey_hash();
             if found != *expected {
-                return Err(RuleError::WrongKey {
+                broken(RuleError::WrongKey {
                     index,
                     expected: *expected,
                     found,
-                });
+                })?;
             }
             let digest = digests.signature_hash(index, &Script::p2pkh(expected));
             if !verify(&key, &digest, &signature) {
-                return Err(RuleError::BadSignature { index });
+                broken(RuleError::BadSignature { index })?;
             }
         }
         Ok(())
