@@ -5,6 +5,7 @@ use rocksdb::WriteBatch;
 use super::codec;
 use super::keys::{self, column, meta};
 use super::records::{HeaderRecord, StoredHeader};
+use super::seal;
 use super::store::Store;
 use crate::primitives::{BlockHash, BlockUndo, CoinStats, PubkeyHash, Txid, UtxoDiff};
 
@@ -23,8 +24,15 @@ impl<'s> Batch<'s> {
         }
     }
 
-    fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) {
-        self.inner.put_cf(self.store.column(column), key, value);
+    pub(super) fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) {
+        let column_family = self.store.column(column);
+        match seal::suffix(column, key, value) {
+            Some(checksum) => {
+                let row = [value, &checksum].concat();
+                self.inner.put_cf(column_family, key, row);
+            }
+            None => self.inner.put_cf(column_family, key, value),
+        }
     }
 
     fn delete(&mut self, column: &'static str, key: &[u8]) {

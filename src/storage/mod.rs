@@ -4,6 +4,8 @@
 //! big-endian, so that their order is the order of heights. Records are private to a data folder and versioned by
 //! [`SCHEMA_VERSION`].
 //!
+//! Every value but the schema version is followed by a CRC-32 of column, key and value (`seal`), which every read compares.
+//!
 //! | column | key | value |
 //! |---|---|---|
 //! | `meta` | name | schema version, chain id, chain spec, coin stats |
@@ -21,7 +23,11 @@ mod codec;
 mod error;
 mod keys;
 mod records;
+mod seal;
+mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use batch::Batch;
 pub use error::StorageError;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BlockBasedOptions, BottommostLevelCompaction, Cache, ColumnFamily, ColumnFamilyDescriptor,
-    CompactOptions, DB, DBRecoveryMode, Direction, IteratorMode, Options, WriteOptions,
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, Direction,
+    IteratorMode, WriteOptions,
 };
 
 use super::batch::Batch;
@@ -13,30 +13,20 @@ use super::codec;
 use super::error::StorageError;
 use super::keys::{self, column, meta};
 use super::records::{HeaderRecord, StoredHeader, TransactionRecord};
+use super::seal;
+use super::settings::{column_options, database_options};
 use crate::primitives::{
     Block, BlockHash, BlockHeader, BlockUndo, ChainId, Coin, CoinStats, CompactTarget, Decode,
     OutPoint, PubkeyHash, Txid, Work,
 };
 
 /// The version of the columns and records described in the module's documentation.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
-/// Memory for blocks of the database that were read, all columns together.
-const BLOCK_CACHE_BYTES: usize = 16 << 20;
-/// Memory for writes of one column that are not in a sorted file yet; larger ones delay, smaller ones make many files.
-const WRITE_BUFFER_BYTES: usize = 8 << 20;
-/// Memory for such writes, all columns together.
-const ALL_WRITE_BUFFERS_BYTES: usize = 32 << 20;
-/// The write-ahead log is cut at this size, which bounds the time of a recovery.
-const MAX_WAL_BYTES: u64 = 64 << 20;
-/// Open files at most; below the usual limit of 1,024 of a process.
-const MAX_OPEN_FILES: i32 = 256;
 /// A column with more files than this, and less data than [`MERGE_BELOW_BYTES`], is merged into one when the database is opened.
 const MAX_SMALL_FILES: usize = 8;
 /// Merging reads and writes the whole column; below this it takes no time that anybody notices.
 const MERGE_BELOW_BYTES: usize = 16 << 20;
-/// Log files of RocksDB itself that are kept.
-const KEEP_LOG_FILES: usize = 2;
 
 /// When a commit returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +39,9 @@ pub enum Durability {
 
 /// A transaction that touches an address: height, place in the block, id.
 pub type HistoryRow = (u32, u32, Txid);
+
+/// A key and its value.
+type Row = (Box<[u8]>, Vec<u8>);
 
 /// The database of one network.
 pub struct Store {
@@ -91,14 +84,9 @@ impl Store {
         let path = || self.path.clone();
         let Some(version) = self.get(column::META, meta::SCHEMA)? else {
             let mut batch = self.batch();
-            let meta_column = self.column(column::META);
-            batch
-                .inner
-                .put_cf(meta_column, meta::SCHEMA, SCHEMA_VERSION.to_be_bytes());
-            batch
-                .inner
-                .put_cf(meta_column, meta::CHAIN_ID, id.as_bytes());
-            batch.inner.put_cf(meta_column, meta::SPEC, spec);
+            batch.put(column::META, meta::SCHEMA, &SCHEMA_VERSION.to_be_bytes());
+            batch.put(column::META, meta::CHAIN_ID, id.as_bytes());
+            batch.put(column::META, meta::SPEC, spec.as_bytes());
             return self.commit(batch, Durability::Synced);
         };
         let found = <[u8; 4]>::try_from(&version[..])
@@ -165,7 +153,10 @@ impl Store {
     }
 
     fn get(&self, column: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self.db.get_cf(self.column(column), key)?)
+        self.db
+            .get_cf(self.column(column), key)?
+            .map(|row| seal::open_owned(column, key, row))
+            .transpose()
     }
 
     /// An empty batch.
@@ -207,10 +198,8 @@ impl Store {
 
     /// Every header, in no order that callers may rely on.
     pub fn headers(&self) -> impl Iterator<Item = Result<(BlockHash, HeaderRecord), StorageError>> {
-        let rows = self
-            .db
-            .iterator_cf(self.column(column::HEADERS), IteratorMode::Start);
-        rows.map(|row| {
+        let start = IteratorMode::Start;
+        self.rows(column::HEADERS, start).map(|row| {
             let (key, value) = row?;
             let hash = <[u8; 32]>::try_from(&key[..])
                 .map(BlockHash::from_bytes)
@@ -278,18 +267,19 @@ impl Store {
         rows.into_iter()
             .zip(&keys)
             .map(|(row, key)| {
-                row?.map(|bytes| codec::decode(column::COINS, key, &bytes))
-                    .transpose()
+                row?.map(|row| {
+                    let value = seal::open(column::COINS, key, &row)?;
+                    codec::decode(column::COINS, key, value)
+                })
+                .transpose()
             })
             .collect()
     }
 
     /// Every coin.
     pub fn all_coins(&self) -> impl Iterator<Item = Result<(OutPoint, Coin), StorageError>> {
-        let rows = self
-            .db
-            .iterator_cf(self.column(column::COINS), IteratorMode::Start);
-        rows.map(|row| {
+        let start = IteratorMode::Start;
+        self.rows(column::COINS, start).map(|row| {
             let (key, value) = row?;
             let outpoint = keys::parse_outpoint(&key).ok_or_else(|| {
                 StorageError::damaged(column::COINS, &key, "not an outpoint".into())
@@ -336,7 +326,7 @@ impl Store {
         let start = IteratorMode::From(&last, Direction::Reverse);
         let mut found = Vec::new();
         let mut total = 0;
-        for row in self.db.iterator_cf(self.column(column), start) {
+        for row in self.rows(column, start) {
             let (key, value) = row?;
             if !key.starts_with(hash.as_bytes()) {
                 break;
@@ -351,6 +341,20 @@ impl Store {
         Ok((found, total))
     }
 
+    /// The rows of a column, their checksums compared and taken off.
+    fn rows<'s>(
+        &'s self,
+        column: &'static str,
+        start: IteratorMode<'_>,
+    ) -> impl Iterator<Item = Result<Row, StorageError>> + use<'s> {
+        let rows = self.db.iterator_cf(self.column(column), start);
+        rows.map(move |row| {
+            let (key, row) = row?;
+            let value = seal::open_owned(column, &key, row.into_vec())?;
+            Ok((key, value))
+        })
+    }
+
     /// The rows of a column whose keys begin with a key hash; `parse` gives `None` for a damaged one.
     fn rows_of<T>(
         &self,
@@ -361,7 +365,7 @@ impl Store {
         let prefix = hash.as_bytes();
         let start = IteratorMode::From(prefix, Direction::Forward);
         let mut found = Vec::new();
-        for row in self.db.iterator_cf(self.column(column), start) {
+        for row in self.rows(column, start) {
             let (key, value) = row?;
             if !key.starts_with(prefix) {
                 break;
@@ -397,7 +401,13 @@ impl Store {
         }
     }
 
-    /// Every row of every column, for tests that compare whole databases.
+    /// Writes a row's bytes as they are, for tests that damage values.
+    #[cfg(test)]
+    pub(crate) fn put_raw(&self, column: &'static str, key: &[u8], row: &[u8]) {
+        self.db.put_cf(self.column(column), key, row).unwrap();
+    }
+
+    /// Every row of every column, checksums included, for tests that compare whole databases.
     #[cfg(test)]
     pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         let mut rows = Vec::new();
@@ -457,39 +467,4 @@ fn decode_header(key: &[u8], value: &[u8]) -> Result<HeaderRecord, StorageError>
         received: stored.received,
         tx_count: stored.tx_count,
     })
-}
-
-fn database_options() -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    options.set_paranoid_checks(true);
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_max_open_files(MAX_OPEN_FILES);
-    options.set_keep_log_file_num(KEEP_LOG_FILES);
-    options.set_max_total_wal_size(MAX_WAL_BYTES);
-    options.set_db_write_buffer_size(ALL_WRITE_BUFFERS_BYTES);
-    options
-}
-
-fn column_options(name: &str) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(&shared_cache());
-    table.set_cache_index_and_filter_blocks(true);
-    // Most look-ups of coins and transactions in these columns are by whole key, and many find nothing.
-    if matches!(name, column::COINS | column::TRANSACTIONS) {
-        table.set_bloom_filter(10.0, false);
-    }
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    options
-}
-
-/// One cache for all columns of all open databases of the process.
-fn shared_cache() -> Cache {
-    static CACHE: std::sync::OnceLock<Cache> = std::sync::OnceLock::new();
-    CACHE
-        .get_or_init(|| Cache::new_lru_cache(BLOCK_CACHE_BYTES))
-        .clone()
 }
