@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::engine::{Engine, Pending, Shared};
 use super::error::SubmitError;
 use super::events::{ChainEvent, Event};
+use super::suspicion::check_own_store;
 use super::transition::{Finished, Moved, Transition, TransitionError};
 use super::tree::BlockTree;
 use crate::consensus::RuleError;
@@ -71,6 +72,8 @@ impl Engine {
                 Err(TransitionError::Storage(error)) => return Err(error),
                 Err(TransitionError::Rule(bad, rule)) => {
                     drop(transition);
+                    let fresh = block.map(|block| &**block.block());
+                    check_own_store(&shared.store, &tree, &bad, fresh, &disconnect)?;
                     drop(tree);
                     // What is pending stays so: it is written with the change that comes instead, or without one.
                     let is_new = block.is_some_and(|block| block.hash() == bad);

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::consistency;
 use super::error::{ChainError, SubmitError};
 use super::events::{ChainEvent, EventLog};
 use super::signature_cache::SignatureCache;
@@ -129,7 +130,11 @@ impl Engine {
             records.push((genesis_hash, genesis_record(&genesis)));
         }
         records.sort_by_key(|(_, record)| record.height);
-        let stats = store.coin_stats()?;
+        consistency::check_links(&records, &genesis_hash)?;
+        let stats = match is_new {
+            true => consistency::check_is_new(&store)?,
+            false => consistency::check_tip(&store, &genesis_hash)?,
+        };
         let shared = Arc::new(Shared {
             tree: RwLock::new(BlockTree::new(genesis_hash, records)),
             signatures: Arc::default(),
@@ -139,7 +144,7 @@ impl Engine {
         });
         let mut engine = Self {
             shared,
-            stats: stats.unwrap_or(CoinStats::EMPTY),
+            stats,
             sync_writes,
             unsynced: 0,
         };
@@ -150,12 +155,6 @@ impl Engine {
             if !engine.shared.tree_mut().restore_active(&tip) {
                 return Err(ChainError::Damaged(format!(
                     "the blocks below the tip {tip} are not complete"
-                )));
-            }
-            let stored = engine.shared.store.hash_at(engine.stats.height)?;
-            if stored != Some(tip) {
-                return Err(ChainError::Damaged(format!(
-                    "the height index and the coins disagree at {tip}"
                 )));
             }
             engine.activate(None, now)?;

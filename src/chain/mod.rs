@@ -12,16 +12,26 @@
 //! | `writer`, `handle` | the thread and its commands |
 //! | `reader` | questions that many tasks ask at once |
 //! | `events` | the numbered stream of everything that happens in the node |
-//! | `audit` | the coins recomputed from the blocks |
+//! | `consistency` | whether the records of the tip agree, at every opening |
+//! | `suspicion` | whether a block is wrong, or our own store |
+//! | `audit`, `row_sum`, `revalidate` | everything that follows from the blocks, compared with what is stored |
+//! | `reindex` | the chain built anew from stored bodies and headers |
+//! | `inspect` | a look at a database that changes nothing |
 
 mod activation;
 mod audit;
+mod consistency;
 mod engine;
 mod error;
 mod events;
 mod handle;
+mod inspect;
 mod reader;
+mod reindex;
+mod revalidate;
+mod row_sum;
 mod signature_cache;
+mod suspicion;
 mod transition;
 mod tree;
 mod writer;
@@ -31,14 +41,18 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use audit::Audit;
+pub use audit::{Audit, ColumnAudit};
 pub use engine::{BlockAccepted, HeadersAccepted};
 pub use error::{ChainError, SubmitError};
 pub use events::{
     ChainEvent, Event, EventLog, EventReader, Lagged, MempoolEvent, PeerEvent, RemovalReason,
 };
 pub use handle::ChainHandle;
+pub use inspect::{Inspection, inspect};
 pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
+pub use reindex::{Outcome, Progress, ReindexError, Reindexed, reindex};
+pub use revalidate::Revalidation;
+pub use row_sum::RowSum;
 pub use signature_cache::SignatureCache;
 pub use tree::{ChainTip, TipStatus};
 pub use writer::{ChainOptions, ChainWriter, Clock, WriterFailure, open, system_clock};

@@ -267,7 +267,7 @@ fn stored_block(store: &Store, hash: &BlockHash) -> Result<CheckedBlock, Storage
 }
 
 /// The addresses that each transaction of a block pays or spends from, each pair once, with the transaction's place.
-fn touched_addresses(block: &Block, undo: &BlockUndo) -> Vec<(PubkeyHash, u32)> {
+pub(super) fn touched_addresses(block: &Block, undo: &BlockUndo) -> Vec<(PubkeyHash, u32)> {
     let mut spent = undo.spent.iter();
     let mut touched = Vec::new();
     for (index, tx) in (0_u32..).zip(&block.transactions) {

@@ -118,7 +118,7 @@ pub fn open(
 }
 
 /// Tells field by field how the folder's network differs.
-fn explain(error: StorageError, path: &Path, spec: &ChainSpec) -> ChainError {
+pub(super) fn explain(error: StorageError, path: &Path, spec: &ChainSpec) -> ChainError {
     let StorageError::OtherNetwork { stored_spec, .. } = &error else {
         return ChainError::Storage(error);
     };

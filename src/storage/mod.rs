@@ -32,4 +32,4 @@ mod tests;
 pub use batch::Batch;
 pub use error::StorageError;
 pub use records::{BodyState, HeaderRecord, TransactionRecord};
-pub use store::{Durability, HistoryRow, SCHEMA_VERSION, Store};
+pub use store::{Difference, Durability, HistoryRow, Identity, SCHEMA_VERSION, Scan, Store};

@@ -24,6 +24,8 @@ pub(super) fn database_options() -> Options {
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    // All columns reach the sorted files together: a lost log takes back whole batches, never those of one column alone.
+    options.set_atomic_flush(true);
     options.set_max_open_files(MAX_OPEN_FILES);
     options.set_keep_log_file_num(KEEP_LOG_FILES);
     options.set_max_total_wal_size(MAX_WAL_BYTES);

@@ -1,11 +1,13 @@
 //! The open database: settings, identity, and typed reads.
 
+mod repair;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, Direction,
-    IteratorMode, WriteOptions,
+    FlushOptions, IteratorMode, WriteOptions,
 };
 
 use super::batch::Batch;
@@ -19,6 +21,8 @@ use crate::primitives::{
     Block, BlockHash, BlockHeader, BlockUndo, ChainId, Coin, CoinStats, CompactTarget, Decode,
     OutPoint, PubkeyHash, Txid, Work,
 };
+
+pub use repair::{Difference, Identity, Scan};
 
 /// The version of the columns and records described in the module's documentation.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -180,10 +184,9 @@ impl Store {
     /// As [`Store::commit`].
     pub fn flush(&self) -> Result<(), StorageError> {
         self.db.flush_wal(true)?;
-        for name in column::ALL {
-            self.db.flush_cf(self.column(name))?;
-        }
-        Ok(())
+        let columns = column::ALL.map(|name| self.column(name));
+        let all: Vec<_> = columns.iter().collect();
+        Ok(self.db.flush_cfs_opt(&all, &FlushOptions::default())?)
     }
 
     /// The stats of the stored coins; none before the first block.
