@@ -1,6 +1,6 @@
 //! What every command starts from: the data folder, the settings and the network.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::GlobalArgs;
 use super::error::{CliError, CliResult, Context as _};
@@ -8,7 +8,7 @@ use super::output::Output;
 use super::passphrase::PassphraseSource;
 use crate::consensus::ChainSpec;
 use crate::keys::Address;
-use crate::node::{ChainChoiceError, DataFolder, NetworkFolder, Settings};
+use crate::node::{ChainChoiceError, DataFolder, NetworkFolder, Settings, shell_word};
 use crate::primitives::PubkeyHash;
 
 /// Where a command works and how it prints.
@@ -20,6 +20,8 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     /// The network.
     pub(super) spec: ChainSpec,
+    /// How it was asked for on the command line, if it was.
+    chosen: Option<String>,
     /// How to print.
     pub(super) out: Output,
     /// Where a passphrase comes from.
@@ -42,6 +44,7 @@ impl Context {
             folder,
             settings,
             spec,
+            chosen: global.chain.clone().filter(|text| !text.is_empty()),
             out: Output::new(global.json),
             passphrase: PassphraseSource::new(global.passphrase_file.clone())?,
         })
@@ -50,6 +53,11 @@ impl Context {
     /// The network's folder.
     pub(super) fn network(&self) -> NetworkFolder {
         self.folder.network(&self.spec)
+    }
+
+    /// The command line of one of our commands for the same folder and network, to be shown.
+    pub(super) fn command(&self, words: &str) -> String {
+        quarry_command(&self.folder, self.chosen.as_deref(), words)
     }
 
     /// The address in `flag`.
@@ -63,19 +71,39 @@ impl Context {
     }
 }
 
+/// The command line of one of our commands, as one types it.
+pub(super) fn quarry_command(folder: &DataFolder, chain: Option<&str>, words: &str) -> String {
+    let mut line = "quarry".to_owned();
+    if DataFolder::of_platform().as_ref() != Some(folder) {
+        line += &format!(" --datadir {}", shell_word(folder.path()));
+    }
+    if let Some(chain) = chain {
+        line += &format!(" --chain {}", shell_word(Path::new(chain)));
+    }
+    format!("{line} {words}")
+}
+
+/// The data folder.
+pub(super) fn folder_of(global: &GlobalArgs) -> CliResult<DataFolder> {
+    match given(&global.datadir) {
+        Some(path) => Ok(DataFolder::new(path)),
+        None => DataFolder::of_platform().ok_or_else(|| {
+            CliError::usage("there is no home folder; say where with --datadir DIR")
+        }),
+    }
+}
+
+/// A variable that is set to nothing says nothing.
+fn given(path: &Option<PathBuf>) -> Option<PathBuf> {
+    path.clone().filter(|path| !path.as_os_str().is_empty())
+}
+
 /// The data folder, and the merged settings.
 pub(super) fn folder_and_settings(
     global: &GlobalArgs,
     own: Settings,
 ) -> CliResult<(DataFolder, Settings)> {
-    // A variable that is set to nothing says nothing.
-    let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-    let folder = match given(&global.datadir) {
-        Some(path) => DataFolder::new(path),
-        None => DataFolder::of_platform().ok_or_else(|| {
-            CliError::usage("there is no home folder; say where with --datadir DIR")
-        })?,
-    };
+    let folder = folder_of(global)?;
     let flags = Settings {
         chain: global.chain.clone().filter(|text| !text.is_empty()),
         log_level: global.log_level.clone().filter(|text| !text.is_empty()),

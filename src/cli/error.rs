@@ -23,6 +23,17 @@ pub(super) enum CliError {
     PipeClosed,
 }
 
+/// Whether an error is one of `StorageError::Damaged`, `StorageError::Database`, `ChainError::Damaged` or
+/// `OpenError::LostDatabase`, through however many tasks its text has come.
+fn tells_of_damage(text: &str) -> bool {
+    const BEGINNINGS: [&str; 3] = [
+        "the database is damaged",
+        "the database failed",
+        "the stored chain is damaged",
+    ];
+    BEGINNINGS.iter().any(|beginning| text.contains(beginning))
+}
+
 /// The result of a command.
 pub(super) type CliResult<T = ()> = Result<T, CliError>;
 
@@ -35,6 +46,16 @@ impl CliError {
     /// A failure.
     pub(super) fn failure(error: impl Display) -> Self {
         Self::Failure(error.to_string())
+    }
+
+    /// The same, with what to do next if a damaged database is the cause.
+    pub(super) fn with_advice(self, doctor: &str) -> Self {
+        match self {
+            Self::Failure(text) if tells_of_damage(&text) => Self::Failure(format!(
+                "{text}\nwhat is wrong, and what mends it, is told by\n  {doctor}"
+            )),
+            other => other,
+        }
     }
 
     /// Its exit status.

@@ -4,7 +4,7 @@
 //! <data folder>/quarry.toml         settings, written by people
 //! <data folder>/network.toml        the spec of the folder's own network, written by `init-blockchain`
 //! <data folder>/wallet.json         the wallet, shared by the networks
-//! <data folder>/<network>/db        the database
+//! <data folder>/<network>/db        the database; `mending` tells what may stand beside it
 //! <data folder>/<network>/.cookie   the password of the RPC, new at each start
 //! <data folder>/<network>/node.json the running node, see `node_file`
 //! <data folder>/<network>/node.key, peers.json   identity and known addresses
@@ -125,10 +125,12 @@ impl NetworkFolder {
         self.0.join("db")
     }
 
-    /// Whether there is a database already.
+    /// Whether there is a database already, be it damaged or in the making.
     pub fn has_chain(&self) -> bool {
         // RocksDB names its current manifest here from the first moment on.
         self.database().join("CURRENT").exists()
+            || self.has_lost_database()
+            || self.has_unfinished_reindex()
     }
 
     /// The password of the RPC.

@@ -9,11 +9,15 @@
 //! | `notices`, `telemetry` | what happens, as log lines and for a screen |
 //! | `signals` | SIGINT and SIGTERM |
 //! | `opening`, `offline` | the chain of a folder without a node |
+//! | `doctor`, `mending`, `lock_holder` | what is wrong with a folder; its database built anew |
 //! | `block_file` | Bitcoin's block files |
 
 mod block_file;
 mod config;
+mod doctor;
 mod folder;
+mod lock_holder;
+mod mending;
 mod mining;
 mod notices;
 mod offline;
@@ -29,9 +33,11 @@ mod telemetry;
 
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
 pub use config::{Endpoints, NodeConfig};
+pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};
 pub use folder::{ChainChoiceError, DataFolder, NetworkFolder};
+pub use mending::{MendError, Mended, reindex};
 pub use notices::Notice;
-pub use offline::{MineError, OfflineChain, Submitted};
+pub use offline::{MineError, OfflineChain, RevalidateError, Submitted};
 pub use opening::OpenError;
 pub use ports::{Bound, ListenAt, ListenAtError, PortError, Service, bind};
 pub use running::{NodeError, NodeStatus, NodeView, RunningNode};

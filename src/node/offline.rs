@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::folder::NetworkFolder;
+use super::mending::{self, MendError};
 use super::opening::{self, OpenError};
 use crate::chain::{
-    Audit, BlockAccepted, ChainHandle, ChainOptions, ChainReader, ChainWriter, SubmitError, Tip,
-    WriterFailure, system_clock,
+    Audit, BlockAccepted, ChainError, ChainHandle, ChainOptions, ChainReader, ChainWriter,
+    Revalidation, SubmitError, Tip, WriterFailure, system_clock,
 };
 use crate::consensus::ChainSpec;
 use crate::mempool::{self, Policy, RejectError, TxSource};
@@ -47,6 +48,17 @@ pub enum MineError {
     /// Something that must run does not.
     #[error("{0}")]
     Internal(String),
+}
+
+/// Why blocks could not be validated again.
+#[derive(Debug, thiserror::Error)]
+pub enum RevalidateError {
+    /// The chain's disk.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The scratch folder.
+    #[error(transparent)]
+    Scratch(#[from] MendError),
 }
 
 impl OfflineChain {
@@ -125,12 +137,34 @@ impl OfflineChain {
         }
     }
 
-    /// Recomputes the coins from the blocks; `progress` is told the height after each.
+    /// Compares everything stored with what follows from the blocks; `progress` is told the height after each.
     ///
     /// # Errors
-    /// The disk's, or a block that is missing.
+    /// The disk's.
     pub fn audit(&self, progress: &mut dyn FnMut(u32)) -> Result<Audit, StorageError> {
         self.reader().audit(progress)
+    }
+
+    /// Applies every rule to every block of the active chain again, in a scratch database in `folder`, and compares; `progress` is
+    /// told how many of how many blocks are done.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn revalidate(
+        &self,
+        folder: &NetworkFolder,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Revalidation, RevalidateError> {
+        let scratch = folder.scratch();
+        // What an interrupted verification left.
+        mending::remove_all(&scratch)?;
+        let mut go_on = |done, total| {
+            progress(done, total);
+            true
+        };
+        let result = self.reader().revalidate(&scratch, &mut go_on);
+        mending::remove_all(&scratch)?;
+        Ok(result?.expect("it was told to go on to the end"))
     }
 
     /// Mines one block that holds `tx`, paid to `payout`.

@@ -28,6 +28,12 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// A reindex was begun and not finished.
+    #[error("a reindex of {} was begun and not finished: `quarry reindex` goes on with it", .0.display())]
+    UnfinishedReindex(PathBuf),
+    /// Opening would begin a new chain on the remains of another.
+    #[error("the database is damaged: {} has lost its file CURRENT", .0.display())]
+    LostDatabase(PathBuf),
     /// The chain cannot be opened for another reason.
     #[error(transparent)]
     Chain(ChainError),
@@ -54,14 +60,36 @@ pub(super) fn open(
         path: folder.path().to_owned(),
         source,
     })?;
-    chain::open(&folder.database(), spec.clone(), options).map_err(|error| match error {
-        ChainError::Storage(StorageError::InUse(_)) => OpenError::InUse {
-            path: folder.path().to_owned(),
-            pid: NodeFile::read(folder.path())
-                .ok()
-                .flatten()
-                .map(|file| file.pid),
-        },
-        other => OpenError::Chain(other),
-    })
+    check_unfinished(folder)?;
+    if folder.has_lost_database() {
+        return Err(OpenError::LostDatabase(folder.database()));
+    }
+    let opened =
+        chain::open(&folder.database(), spec.clone(), options).map_err(|error| match error {
+            ChainError::Storage(StorageError::InUse(_)) => OpenError::InUse {
+                path: folder.path().to_owned(),
+                pid: NodeFile::read(folder.path())
+                    .ok()
+                    .flatten()
+                    .map(|file| file.pid),
+            },
+            other => OpenError::Chain(other),
+        })?;
+    // A reindex that began before the database was locked has seen the lock, or is seen here.
+    if let Err(error) = check_unfinished(folder) {
+        let (chain, writer) = opened;
+        chain.stop_blocking();
+        drop(chain);
+        // The error to tell is that nothing may be open now.
+        let _ = writer.join();
+        return Err(error);
+    }
+    Ok(opened)
+}
+
+fn check_unfinished(folder: &NetworkFolder) -> Result<(), OpenError> {
+    match folder.has_unfinished_reindex() {
+        true => Err(OpenError::UnfinishedReindex(folder.path().to_owned())),
+        false => Ok(()),
+    }
 }

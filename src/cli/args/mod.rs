@@ -110,8 +110,16 @@ pub(in crate::cli) enum Command {
     ImportBlocks(ImportArgs),
     /// Write the best chain into a block file
     ExportBlocks(ExportArgs),
-    /// Compute the set of coins from the blocks again and compare it with the stored one
-    VerifyChain,
+    /// Compare coins and indexes with what follows from the stored blocks
+    VerifyChain(VerifyArgs),
+    /// Build the chain's database anew from the stored blocks
+    ///
+    /// Every header and block that can be read is judged again; coins, undo data and indexes are made anew. An interrupted
+    /// reindex goes on when it is called again, and until then no node starts on the folder. What cannot be read comes from
+    /// peers at the next `quarry up`. The wallet is not touched.
+    Reindex(ReindexArgs),
+    /// Say what is wrong with the data folder, and the command that mends it
+    Doctor,
     /// The network's parameters
     #[command(subcommand)]
     Chain(ChainCommand),
@@ -218,6 +226,20 @@ pub(in crate::cli) struct ExportArgs {
     pub(in crate::cli) force: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct VerifyArgs {
+    /// Also apply every rule to every block again, signatures too (needs room for a second database)
+    #[arg(long)]
+    pub(in crate::cli) full: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct ReindexArgs {
+    /// Take what can be read from the files of a database that cannot be opened; the old one is kept beside
+    #[arg(long)]
+    pub(in crate::cli) salvage: bool,
+}
+
 /// What can be asked of a network's parameters.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub(in crate::cli) enum ChainCommand {
@@ -300,12 +322,12 @@ mod tests {
             assert_eq!(name(&words), command, "{words:?}");
         }
         assert!(
-            Args::try_parse_from(["quarry", "re"]).is_ok(),
+            Args::try_parse_from(["quarry", "res"]).is_ok(),
             "restore-wallet is the only one"
         );
         assert!(
             Args::try_parse_from(["quarry", "r"]).is_err(),
-            "rpc or restore-wallet"
+            "rpc, reindex or restore-wallet"
         );
     }
 

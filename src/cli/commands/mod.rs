@@ -3,10 +3,12 @@
 mod balance;
 mod blocks;
 mod chain;
+mod doctor;
 mod health;
 mod init;
 mod peers;
 mod print;
+mod reindex;
 mod rpc;
 mod send;
 mod status;
@@ -29,27 +31,39 @@ pub(super) fn run(args: Args) -> CliResult {
     if let Command::InitBlockchain(args) = &command {
         return init::run(&global, args);
     }
-    let context = Context::new(&global, own)?;
-    if let Command::Up(_) = &command {
-        return up::run(context);
+    if let Command::Doctor = &command {
+        return doctor::run(&global);
     }
-    super::start_logs(&context)?;
-    match &command {
-        Command::CreateWallet(args) => wallet::create(&context, args),
-        Command::RestoreWallet(args) => wallet::restore(&context, args),
-        Command::Wallet(command) => wallet::secrets(&context, command),
-        Command::ListAddresses => wallet::list(&context),
-        Command::PrintBlockchain(args) => print::run(&context, args),
-        Command::GetBalance(args) => balance::run(&context, args),
-        Command::Send(args) => send::run(&context, args),
-        Command::Rpc(args) => rpc::run(&context, args),
-        Command::Status => status::run(&context),
-        Command::Peers => peers::run(&context),
-        Command::ImportBlocks(args) => blocks::import(&context, args),
-        Command::ExportBlocks(args) => blocks::export(&context, args),
-        Command::VerifyChain => verify::run(&context),
-        Command::Chain(command) => chain::run(&context, *command),
-        Command::Health => health::run(&context),
-        Command::InitBlockchain(_) | Command::Up(_) => unreachable!("dispatched above"),
+    let context = Context::new(&global, own)?;
+    let advice = context.command("doctor");
+    let result = match &command {
+        Command::Up(_) => up::run(context),
+        other => in_context(&context, other),
+    };
+    result.map_err(|error| error.with_advice(&advice))
+}
+
+fn in_context(context: &Context, command: &Command) -> CliResult {
+    super::start_logs(context)?;
+    match command {
+        Command::CreateWallet(args) => wallet::create(context, args),
+        Command::RestoreWallet(args) => wallet::restore(context, args),
+        Command::Wallet(command) => wallet::secrets(context, command),
+        Command::ListAddresses => wallet::list(context),
+        Command::PrintBlockchain(args) => print::run(context, args),
+        Command::GetBalance(args) => balance::run(context, args),
+        Command::Send(args) => send::run(context, args),
+        Command::Rpc(args) => rpc::run(context, args),
+        Command::Status => status::run(context),
+        Command::Peers => peers::run(context),
+        Command::ImportBlocks(args) => blocks::import(context, args),
+        Command::ExportBlocks(args) => blocks::export(context, args),
+        Command::VerifyChain(args) => verify::run(context, args.full),
+        Command::Chain(command) => chain::run(context, *command),
+        Command::Health => health::run(context),
+        Command::Reindex(args) => reindex::run(context, args.salvage),
+        Command::InitBlockchain(_) | Command::Up(_) | Command::Doctor => {
+            unreachable!("dispatched above")
+        }
     }
 }
