@@ -47,7 +47,7 @@ pub fn all() -> Vec<(&'static str, String)> {
                 "Hash rate ÷100, without the stall rule",
                 &step(today.without_stall_rule(), SEED, 0.01, 4.0 * HOUR),
                 EVENT,
-                (-5.0, 235.0),
+                (-5.0, 115.0),
             ),
         ),
         (
@@ -110,6 +110,11 @@ fn network_plot(title: &str, simulation: &Simulation, event: f64, x: (f64, f64))
         .iter()
         .map(|(at, rate)| (minutes(*at), rate.max(1e4) * 10.0))
         .collect();
+    let eased = simulation
+        .blocks
+        .iter()
+        .filter(|block| block.cost < block.base_cost);
+    let eased: Vec<Found> = eased.copied().collect();
     let panels = [
         Panel {
             label: "hash rate, H/s",
@@ -118,27 +123,23 @@ fn network_plot(title: &str, simulation: &Simulation, event: f64, x: (f64, f64))
         },
         Panel {
             label: "hashes a block",
-            decades: Some((6, 11)),
+            decades: Some((6, 12)),
             series: vec![
                 Series {
                     mark: Mark::Steps,
                     color: GREEN,
                     ..reference("hash rate × 10 s", fair)
                 },
-                dots(
-                    "what blocks cost",
-                    BLUE,
-                    &simulation.blocks,
-                    &minutes,
-                    |block| block.cost,
-                ),
                 line(
-                    "without easing",
+                    "a block that is not overdue",
                     ORANGE,
                     &simulation.blocks,
                     &minutes,
                     |block| block.base_cost,
                 ),
+                dots("an overdue block", BLUE, &eased, &minutes, |block| {
+                    block.cost
+                }),
             ],
         },
         intervals(&simulation.blocks, &minutes, x),
@@ -182,9 +183,7 @@ fn liars_plot(title: &str, lie: Dating) -> String {
                     "hash rate × 10 s",
                     vec![(x.0, RATE * 10.0), (x.1, RATE * 10.0)],
                 ),
-                line("what blocks cost", ORANGE, blocks, &minutes, |block| {
-                    block.base_cost
-                }),
+                line("a block", ORANGE, blocks, &minutes, |block| block.base_cost),
             ],
         },
         intervals(blocks, &minutes, x),

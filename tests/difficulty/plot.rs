@@ -139,6 +139,7 @@ fn draw_panel(
     };
     let mut chart = ChartBuilder::on(area)
         .margin_right(20)
+        .margin_left(14)
         .margin_top(8)
         .set_label_area_size(LabelAreaPosition::Left, 80)
         .set_label_area_size(
@@ -174,7 +175,7 @@ fn draw_panel(
             Mark::Dots => chart.draw_series(
                 points
                     .into_iter()
-                    .map(|point| Circle::new(point, 1, color.filled())),
+                    .map(|point| Circle::new(point, 2, color.filled())),
             ),
             Mark::Line | Mark::Steps => {
                 chart.draw_series(LineSeries::new(points, color.stroke_width(2)))
@@ -213,9 +214,17 @@ fn visible(
     height: impl Fn(f64) -> f64,
 ) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = Vec::new();
-    for &(at, value) in &series.points {
+    // A line begins with the last point before the axis, moved onto it.
+    let first = match series.mark {
+        Mark::Dots => 0,
+        _ => series
+            .points
+            .partition_point(|point| point.0 < x.0)
+            .saturating_sub(1),
+    };
+    for &(at, value) in &series.points[first..] {
         let y = height(value).clamp(low, high);
-        if series.mark == Mark::Dots && !(x.0..=x.1).contains(&at) {
+        if at > x.1 || (series.mark == Mark::Dots && at < x.0) {
             continue;
         }
         let at = at.clamp(x.0, x.1);
@@ -232,7 +241,7 @@ fn visible(
         points.push((x.1, last));
     }
     let pixel = |(at, y): (f64, f64)| {
-        let across = (at - x.0) / (x.1 - x.0) * f64::from(WIDTH - 100);
+        let across = (at - x.0) / (x.1 - x.0) * f64::from(WIDTH - 114);
         (
             across as i32,
             ((y - low) / (high - low) * f64::from(PANEL_HEIGHT - 40)) as i32,
@@ -251,7 +260,11 @@ fn linear_range(panel: &Panel) -> (f64, f64, f64) {
             .flat_map(|series| &series.points)
             .map(|point| point.1)
     };
-    let (low, high) = (values().fold(0.0, f64::min), values().fold(0.0, f64::max));
+    // With room for the legend, so that no point lies under it or on the frame.
+    let (low, high) = (
+        values().fold(-1.0, f64::min),
+        values().fold(1.0, f64::max) + 1.0,
+    );
     let step = tick_step(high - low, 6.0);
     (
         (low / step).floor() * step,
