@@ -6,7 +6,7 @@
 //! - A candidate is a block whose whole chain of bodies is known and which has no invalid ancestor; the active tip is one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::consensus::{MEDIAN_TIME_SPAN, ParentContext, median_time};
 use crate::primitives::{BlockHash, Work};
@@ -20,6 +20,8 @@ struct Entry {
     children: Vec<BlockHash>,
     /// An ancestor is invalid.
     bad_ancestor: bool,
+    /// The place of its body among those that came since the tree was made.
+    arrival: u64,
 }
 
 impl Entry {
@@ -69,6 +71,7 @@ pub(super) struct BlockTree {
     best_headers: Vec<BlockHash>,
     candidates: BTreeSet<Rank>,
     next_received: u64,
+    next_arrival: u64,
 }
 
 impl BlockTree {
@@ -80,6 +83,7 @@ impl BlockTree {
             best_headers: vec![genesis],
             candidates: BTreeSet::new(),
             next_received: 0,
+            next_arrival: 0,
         };
         for (hash, record) in records {
             tree.insert(hash, record);
@@ -102,6 +106,7 @@ impl BlockTree {
             record,
             children: Vec::new(),
             bad_ancestor,
+            arrival: 0,
         };
         self.entries.insert(hash, entry);
         self.consider(&hash);
@@ -232,14 +237,19 @@ impl BlockTree {
     }
 
     /// Records that a body is stored. Returns the blocks whose whole chain is known now, in the order of their reception.
+    ///
+    /// Where one body completes several branches, they count as received height by height, and those after one parent in the order in
+    /// which their own bodies came (Bitcoin Core, `ReceivedBlockTransactions`).
     pub fn body_stored(&mut self, hash: &BlockHash, tx_count: u32) -> Vec<BlockHash> {
         if let Some(entry) = self.entries.get_mut(hash) {
             entry.record.state = BodyState::Stored;
             entry.record.tx_count = Some(tx_count);
+            entry.arrival = self.next_arrival;
+            self.next_arrival += 1;
         }
         let mut linked = Vec::new();
-        let mut queue = vec![*hash];
-        while let Some(hash) = queue.pop() {
+        let mut queue = VecDeque::from([*hash]);
+        while let Some(hash) = queue.pop_front() {
             let Some(entry) = self.entries.get(&hash) else {
                 continue;
             };
@@ -249,7 +259,9 @@ impl BlockTree {
             if !parent_linked || !entry.has_body() || entry.record.received.is_some() {
                 continue;
             }
-            queue.extend_from_slice(&entry.children);
+            let mut children = entry.children.clone();
+            children.sort_by_key(|child| self.entries.get(child).map(|child| child.arrival));
+            queue.extend(children);
             let received = self.next_received;
             self.next_received += 1;
             if let Some(entry) = self.entries.get_mut(&hash) {
