@@ -191,6 +191,8 @@ impl Engine {
         }
         let done = transition.finish(&self.stats, &hash)?;
         shared.store.commit(done.batch, Durability::Synced)?;
+        // Every column has a sorted file from now on: a repair of RocksDB knows columns by these alone.
+        shared.store.flush()?;
         self.stats = done.stats;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Laws of the engine, each fork drawn.
 
 mod disk;
+mod mending;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -319,8 +319,8 @@ fn leftover_folders(found: &mut Diagnosis, folder: &NetworkFolder, is_used: bool
         } else {
             continue;
         };
-        let mib = size_of_folder(&path) >> 20;
-        let what = format!("{} takes {mib} MiB", path.display());
+        let kib = size_of_folder(&path) >> 10;
+        let what = format!("{} takes {kib} KiB", path.display());
         found.note(what, why, Some(format!("rm -r {}", shell_word(&path))));
     }
 }

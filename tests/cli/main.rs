@@ -2,6 +2,7 @@
 //! node's folder allows, and every kind of bad input.
 
 mod bad_input;
+mod mending;
 mod running;
 mod support;
 mod walk_through;

@@ -76,10 +76,19 @@ impl Store {
     /// What RocksDB says where nothing can be put together.
     pub fn open_repaired(path: &Path) -> Result<Self, StorageError> {
         let options = database_options();
-        DB::repair(&options, path)?;
-        let columns =
-            column::ALL.map(|name| ColumnFamilyDescriptor::new(name, column_options(name)));
-        let db = DB::open_cf_descriptors(&options, path, columns)?;
+        let open = || {
+            let columns =
+                column::ALL.map(|name| ColumnFamilyDescriptor::new(name, column_options(name)));
+            DB::open_cf_descriptors(&options, path, columns)
+        };
+        // With its log of files whole, all that a database lacks may be the pointer to it; then nothing is lost.
+        let db = match point_to_newest_manifest(path).map(|()| open()) {
+            Some(Ok(db)) => db,
+            Some(Err(_)) | None => {
+                DB::repair(&options, path)?;
+                open()?
+            }
+        };
         Ok(Self::of(db, path))
     }
 
@@ -380,6 +389,15 @@ impl Store {
     pub(crate) fn delete_raw(&self, column: &'static str, key: &[u8]) {
         self.db.delete_cf(self.column(column), key).unwrap();
     }
+}
+
+/// Writes the file that names the manifest in use; none where there is no manifest.
+fn point_to_newest_manifest(path: &Path) -> Option<()> {
+    let files = std::fs::read_dir(path).ok()?.flatten();
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    // The numbers have leading zeros.
+    let newest = names.filter(|name| name.starts_with("MANIFEST-")).max()?;
+    std::fs::write(path.join("CURRENT"), format!("{newest}\n")).ok()
 }
 
 /// The first key after all that begin with the first `keep` bytes of `key`; none if there is no such key.
