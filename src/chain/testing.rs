@@ -130,7 +130,11 @@ fn child_of(
     salt: u32,
 ) -> Block {
     let height = parent.height + 1;
-    let time = parent.header.time.max(parent.median_time_past) + 1;
+    let time = parent
+        .header
+        .time
+        .max(parent.median_time_past)
+        .saturating_add(1);
     let mut script = height_push(height);
     script.push(4);
     script.extend_from_slice(&salt.to_le_bytes());

@@ -1,7 +1,10 @@
 //! Laws of the engine, each fork drawn.
 
+mod blocks;
 mod disk;
+mod headers;
 mod mending;
+mod reorgs;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -27,6 +27,9 @@ mod spec;
 mod spec_file;
 mod transaction;
 
+#[cfg(test)]
+mod tests;
+
 pub use block::{
     BlockEffect, CheckedBlock, ConnectContext, check_block_in_isolation,
     check_block_in_parent_context, connect_block, height_push,

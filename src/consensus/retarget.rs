@@ -78,15 +78,16 @@ pub fn exponential_target(reference: Target, late: i64, half_life: i64, limit: T
         + 5_127 * fraction.pow(3)
         + (1 << 47);
     let factor = (1 << 16) + u64::try_from(polynomial >> 48).expect("the polynomial is below 2^64");
-    match u32::try_from(shifts) {
-        Ok(left) => {
-            // Doubling first would lose nothing but room, so the limit is applied after each half.
-            let unscaled = reference.scale(factor, 16, Target::from_be_bytes([0xff; 32]));
-            unscaled.double(left, limit)
-        }
+    // The factor's own 16 bits and the whole powers of two are one shift, so that no bit is lost before the other half.
+    let right = 16 - shifts;
+    match u32::try_from(right) {
+        // 320 bits hold every product, so that from there on each shift leaves the same: nothing.
+        Ok(right) => reference.scale(factor, right.min(320), limit),
+        Err(_) if right > 0 => reference.scale(factor, 320, limit),
         Err(_) => {
-            let right = u32::try_from(-shifts).unwrap_or(u32::MAX).min(400);
-            reference.scale(factor, 16 + right, limit)
+            let left = u32::try_from(-right).unwrap_or(u32::MAX);
+            let whole = reference.scale(factor, 0, Target::from_be_bytes([0xff; 32]));
+            whole.double(left, limit)
         }
     }
 }
@@ -164,7 +165,86 @@ mod tests {
         );
     }
 
+    // The published vectors are absolute: the exponent is how far the chain is behind its schedule since the anchor.
+    #[test]
+    fn h04_the_published_aserti3_2d_vectors() {
+        let mut limit = [0xff; 32];
+        limit[..4].fill(0);
+        let limit = Target::from_be_bytes(limit);
+        let (mut runs, mut lines) = (0, 0);
+        let (mut anchor, mut anchor_height, mut anchor_time) = (limit, 0_u64, 0_i64);
+        let bits = |text: &str| CompactTarget(u32::from_str_radix(text, 16).unwrap());
+        let vectors = include_str!("../../tests/vectors/aserti3-2d.txt");
+        for line in vectors.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if let ["run", anchor_bits, height, time] = fields[..] {
+                anchor = bits(anchor_bits).to_target().unwrap();
+                (anchor_height, anchor_time) = (height.parse().unwrap(), time.parse().unwrap());
+                runs += 1;
+                continue;
+            }
+            let [height, time, expected] = fields[..] else {
+                panic!("{line}")
+            };
+            let after = i64::try_from(height.parse::<u64>().unwrap() - anchor_height).unwrap();
+            let late = time.parse::<i64>().unwrap() - anchor_time - 600 * (after + 1);
+            let found = exponential_target(anchor, late, 172_800, limit).to_compact();
+            assert_eq!(found, bits(expected), "run {runs}: {line}");
+            lines += 1;
+        }
+        assert_eq!((runs, lines), (10, 753));
+    }
+
+    // H4: what a multiplication loses, it loses once; and far beyond the range the ends are the limit and 1.
+    #[test]
+    fn h04_extremes_end_at_the_limit_and_at_one() {
+        let limit = ChainSpec::regtest().pow_limit_target();
+        let one = CompactTarget(0x0101_0000).to_target().unwrap();
+        assert_eq!(exponential_target(one, i64::MAX, 1, limit), limit);
+        assert_eq!(exponential_target(limit, i64::MIN, 1, limit), one);
+        assert_eq!(exponential_target(limit, i64::MAX, i64::MAX, limit), limit);
+        // 2^0.5 in the rule's approximation, 2^20 times over: the fraction survives the doubling.
+        let doubled = exponential_target(one, 41, 2, limit).to_be_bytes();
+        assert_eq!(doubled[28..], 1_482_784_u32.to_be_bytes());
+    }
+
     proptest! {
+        // H7, time warp: whatever times miners write, the target is at most what the chain's own clock justifies.
+        #[test]
+        fn h07_no_sequence_of_times_makes_blocks_easier_than_the_clock_does(steps in proptest::collection::vec(-3_000_i64..=60, 1..200)) {
+            let spec = ChainSpec::dev();
+            let start = CompactTarget(0x1c00_ffff);
+            let mut times = vec![1_800_000_000_i64; 11];
+            let (mut context, mut clock) = (parent(start, 1_800_000_000, 10), 1_800_000_000_i64);
+            let begin = clock;
+            let mut counted = -1_i64;
+            for step in steps {
+                let mut window: Vec<i64> = times[times.len() - 11..].to_vec();
+                window.sort_unstable();
+                // As early as the median rule lets it be, or somewhat later than the clock, but never so late that it is overdue.
+                let time = (clock + step).max(window[5] + 1);
+                let next = required_bits(&spec, &context, u32::try_from(time).unwrap());
+                prop_assert_eq!(next.bits, next.base, "no block is overdue");
+                counted += 1;
+                let before = clock;
+                clock = clock.max(time);
+                times.push(time);
+                if counted > 0 {
+                    let late = (before - begin) - counted * i64::from(spec.target_spacing);
+                    let limit = spec.pow_limit_target();
+                    let justified = exponential_target(start.to_target().unwrap(), late, 120, limit);
+                    // Each of up to 200 steps may be off by the approximation's 0.013 % and by rounding.
+                    prop_assert!(next.base.to_target().unwrap().difficulty() > justified.difficulty() * 0.95);
+                }
+                context = ParentContext {
+                    latest_time: u32::try_from(clock).unwrap(),
+                    latest_time_before: Some(u32::try_from(before).unwrap()),
+                    base: next.base,
+                    ..context
+                };
+            }
+        }
+
         #[test]
         fn h04_never_zero_never_above_the_limit(late: i64, half_life in 1_i64..=31_536_000, bytes: [u8; 32]) {
             let limit = ChainSpec::dev().pow_limit_target();
