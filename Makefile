@@ -6,7 +6,7 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench difficulty lint format clippy doc deny docker network network-down
+.PHONY: help run test bench bench-import difficulty lint format clippy doc deny docker network network-down
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 bench: ## Measure the first minute of a node: time to RPC and first block, memory
 	@deploy/setup
 	cargo bench --profile release --locked --bench first_minute
+
+bench-import: ## Time imports of block files beside Bitcoin Core's kernel; QUARRY_BENCH="payments empty" chooses parts
+	@deploy/setup tests
+	cargo build --release --locked --manifest-path tests/oracle/Cargo.toml --bin kernel_import
+	QUARRY_KERNEL_IMPORT="$(CARGO_TARGET_DIR)/release/kernel_import" cargo bench --profile release --locked --bench import
 
 difficulty: ## Simulate how difficulty follows the hash rate; writes the tables and plots of docs/difficulty.md
 	@deploy/setup

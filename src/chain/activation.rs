@@ -9,12 +9,12 @@ use super::suspicion::check_own_store;
 use super::transition::{Finished, Moved, Transition, TransitionError};
 use super::tree::BlockTree;
 use crate::consensus::RuleError;
-use crate::primitives::{BlockHash, Encode};
+use crate::primitives::{BlockHash, UtxoDiff};
 use crate::storage::{Batch, Durability, StorageError};
 
 /// Blocks this many spacings old are being caught up with: their commits are not synced one by one.
 const CATCH_UP_SPACINGS: u64 = 60;
-/// While catching up, every so many commits one is synced, which bounds what a power cut costs.
+/// While catching up, a commit is synced after every so many blocks, which bounds what a power cut costs.
 const CATCH_UP_SYNC_EVERY: u32 = 500;
 
 impl Engine {
@@ -47,20 +47,15 @@ impl Engine {
                 || shared.store.batch(),
                 |pending| pending_batch(&shared, &tree, pending),
             );
-            let mut transition = Transition::new(
-                &shared.store,
-                &shared.spec,
-                &tree,
-                &shared.signatures,
-                batch,
-            );
+            let mut transition = Transition::new(&shared, &tree, &self.coins, batch);
             for hash in &disconnect {
                 transition.disconnect(hash)?;
             }
             let block = pending.and_then(|pending| pending.block.as_ref());
             let outcome = connect
                 .iter()
-                .try_for_each(|hash| transition.connect(hash, block));
+                .try_for_each(|hash| transition.connect(hash, block))
+                .and_then(|()| transition.verify());
             match outcome {
                 Ok(()) => {
                     let time = tree.get(&target).map_or(0, |record| record.header.time);
@@ -94,8 +89,9 @@ impl Engine {
         now: u64,
     ) -> Result<(), StorageError> {
         let shared = Arc::clone(&self.shared);
-        let durability = self.durability(time, now);
+        let durability = self.durability(1, time, now);
         shared.store.commit(finished.batch, durability)?;
+        self.follow_coins(&finished.diff, time, now);
         self.stats = finished.stats;
         let (old_tip, fork) = {
             let mut tree = shared.tree_mut();
@@ -137,11 +133,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether this commit waits for the disk: always at the tip, now and then while catching up.
-    fn durability(&mut self, block_time: u64, now: u64) -> Durability {
+    /// Keeps the coins in memory in step with a written change while catching up; at the tip they are not worth the memory.
+    pub(super) fn follow_coins(&mut self, diff: &UtxoDiff, block_time: u64, now: u64) {
+        match self.is_catching_up(block_time, now) {
+            true => self.coins.apply(diff),
+            false => self.coins.clear(),
+        }
+    }
+
+    /// Whether a block of that time is being caught up with.
+    pub(super) fn is_catching_up(&self, block_time: u64, now: u64) -> bool {
         let age = now.saturating_sub(block_time);
-        let catching_up = age > CATCH_UP_SPACINGS * u64::from(self.shared.spec.target_spacing);
-        self.unsynced += 1;
+        age > CATCH_UP_SPACINGS * u64::from(self.shared.spec.target_spacing)
+    }
+
+    /// Whether this commit of `blocks` blocks waits for the disk: always at the tip, now and then while catching up.
+    pub(super) fn durability(&mut self, blocks: u32, block_time: u64, now: u64) -> Durability {
+        let catching_up = self.is_catching_up(block_time, now);
+        self.unsynced += blocks;
         if !self.sync_writes || (catching_up && self.unsynced < CATCH_UP_SYNC_EVERY) {
             return Durability::Buffered;
         }
@@ -186,6 +195,7 @@ impl Engine {
         self.shared.tree_mut().mark_invalid(hash);
         let mark = Pending {
             block: None,
+            raw: Vec::new(),
             changed: vec![*hash],
         };
         self.activate(Some(&mark), now)?;
@@ -202,6 +212,7 @@ impl Engine {
         let changed = shared.tree_mut().clear_invalid(hash, &stored);
         let marks = Pending {
             block: None,
+            raw: Vec::new(),
             changed,
         };
         self.activate(Some(&marks), now)?;
@@ -222,7 +233,7 @@ impl Engine {
 fn pending_batch<'s>(shared: &'s Shared, tree: &BlockTree, pending: &Pending) -> Batch<'s> {
     let mut batch = shared.store.batch();
     if let Some(block) = &pending.block {
-        batch.put_body(&block.hash(), &block.block().to_bytes());
+        batch.put_body(&block.hash(), &pending.raw);
     }
     for hash in &pending.changed {
         put_record(&mut batch, tree, hash);

@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::coin_cache::CoinCache;
 use super::consistency;
 use super::error::{ChainError, SubmitError};
 use super::events::{ChainEvent, EventLog};
+use super::prepared::PreparedBlock;
+use super::scripts::ScriptPool;
 use super::signature_cache::SignatureCache;
 use super::transition::{Transition, TransitionError};
 use super::tree::BlockTree;
 use crate::consensus::{
-    ChainSpec, CheckedBlock, ParentContext, RuleError, Verdict, check_block_in_isolation,
-    check_block_in_parent_context, check_header_in_isolation, check_header_in_parent_context,
-    required_bits,
+    ChainSpec, CheckedBlock, ParentContext, RuleError, Verdict, check_block_in_parent_context,
+    check_header_in_isolation, check_header_in_parent_context, required_bits,
 };
 use crate::primitives::{Block, BlockHash, BlockHeader, CoinStats, Encode, Work};
 use crate::storage::{BodyState, Durability, HeaderRecord, Store};
@@ -46,6 +48,8 @@ pub struct HeadersAccepted {
 pub(super) struct Pending {
     /// A block that was just received.
     pub block: Option<CheckedBlock>,
+    /// The bytes of that block.
+    pub raw: Vec<u8>,
     /// The blocks whose records are to be written.
     pub changed: Vec<BlockHash>,
 }
@@ -57,6 +61,7 @@ pub(super) struct Shared {
     pub tree: RwLock<BlockTree>,
     pub events: EventLog,
     pub signatures: Arc<SignatureCache>,
+    pub scripts: ScriptPool,
 }
 
 impl Shared {
@@ -79,7 +84,7 @@ impl Shared {
         self.judge_header(&tree, header, &hash, now).map(|_| ())
     }
 
-    fn judge_header(
+    pub fn judge_header(
         &self,
         tree: &BlockTree,
         header: &BlockHeader,
@@ -102,14 +107,28 @@ impl Shared {
             .map_or(Work::ZERO, |record| record.chainwork);
         header_record(spec, header, &context, parent_work)
     }
+
+    /// The rules of a body that need no coins. Its header was judged.
+    pub fn check_body(
+        &self,
+        tree: &BlockTree,
+        block: &mut PreparedBlock,
+    ) -> Result<CheckedBlock, RuleError> {
+        let checked = block.check(&self.spec)?;
+        let context = tree.parent_context(&block.block().header.prev_block);
+        let context = context.expect("the header was judged, so its parent is known");
+        check_block_in_parent_context(&checked, context.height + 1, context.median_time_past)?;
+        Ok(checked)
+    }
 }
 
 /// The single writer.
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pub(super) stats: CoinStats,
+    pub(super) coins: CoinCache,
     pub(super) sync_writes: bool,
-    /// Commits since the last synced one.
+    /// Blocks that were committed since the last synced commit.
     pub(super) unsynced: u32,
 }
 
@@ -138,6 +157,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             tree: RwLock::new(BlockTree::new(genesis_hash, records)),
             signatures: Arc::default(),
+            scripts: ScriptPool::start().map_err(ChainError::Thread)?,
             spec,
             store,
             events,
@@ -145,6 +165,7 @@ impl Engine {
         let mut engine = Self {
             shared,
             stats,
+            coins: CoinCache::default(),
             sync_writes,
             unsynced: 0,
         };
@@ -173,14 +194,9 @@ impl Engine {
         batch.put_body(&hash, &genesis.to_bytes());
         let block = CheckedBlock::trusted(Arc::new(genesis), hash);
         let tree = shared.tree();
-        let mut transition = Transition::new(
-            &shared.store,
-            &shared.spec,
-            &tree,
-            &shared.signatures,
-            batch,
-        );
-        match transition.connect(&hash, Some(&block)) {
+        let mut transition = Transition::new(&shared, &tree, &self.coins, batch);
+        let connected = transition.connect(&hash, Some(&block));
+        match connected.and_then(|()| transition.verify()) {
             Ok(()) => {}
             Err(TransitionError::Storage(error)) => return Err(error.into()),
             Err(TransitionError::Rule(_, rule)) => {
@@ -249,7 +265,7 @@ impl Engine {
     /// Takes a block whose parent's header is known, and goes over to its chain if that is the best.
     pub fn accept_block(
         &mut self,
-        block: Arc<Block>,
+        block: PreparedBlock,
         now: u64,
     ) -> Result<BlockAccepted, SubmitError> {
         let hash = block.hash();
@@ -265,7 +281,7 @@ impl Engine {
 
     fn judge_block(
         &mut self,
-        block: Arc<Block>,
+        mut block: PreparedBlock,
         hash: &BlockHash,
         now: u64,
     ) -> Result<BlockAccepted, SubmitError> {
@@ -274,8 +290,12 @@ impl Engine {
             known_header(&shared.tree(), hash)?;
             return Ok(BlockAccepted::AlreadyKnown);
         }
-        self.accept_headers(&[block.header], now)?;
-        let checked = match self.check_body(block) {
+        self.accept_headers(&[block.block().header], now)?;
+        let checked = {
+            let tree = shared.tree();
+            shared.check_body(&tree, &mut block)
+        };
+        let checked = match checked {
             Ok(checked) => checked,
             Err(rule) => {
                 if rule.verdict() == Verdict::Invalid {
@@ -291,6 +311,7 @@ impl Engine {
         }
         let pending = Pending {
             block: Some(checked),
+            raw: block.into_raw(),
             changed,
         };
         let rejected = self.activate(Some(&pending), now)?;
@@ -305,15 +326,6 @@ impl Engine {
         } else {
             BlockAccepted::SideBranch { height }
         })
-    }
-
-    fn check_body(&self, block: Arc<Block>) -> Result<CheckedBlock, RuleError> {
-        let parent = block.header.prev_block;
-        let checked = check_block_in_isolation(&self.shared.spec, block)?;
-        let context = self.shared.tree().parent_context(&parent);
-        let context = context.expect("the header was taken, so its parent is known");
-        check_block_in_parent_context(&checked, context.height + 1, context.median_time_past)?;
-        Ok(checked)
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::engine::{BlockAccepted, HeadersAccepted, Shared};
 use super::error::SubmitError;
 use super::events::{EventLog, EventReader};
+use super::prepared::PreparedBlock;
 use super::reader::ChainReader;
 use super::signature_cache::SignatureCache;
 use super::writer::{Clock, Command, Reply};
@@ -22,6 +23,31 @@ pub struct ChainHandle {
     commands: mpsc::Sender<Command>,
     failure: watch::Receiver<Option<String>>,
     clock: Clock,
+}
+
+/// The answer to a block that was sent.
+#[derive(Debug)]
+pub struct BlockAnswer(oneshot::Receiver<Result<BlockAccepted, SubmitError>>);
+
+impl BlockAnswer {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn wait(self) -> Result<BlockAccepted, SubmitError> {
+        self.0.await.map_err(|_| SubmitError::Stopped)?
+    }
+
+    /// The same for OS threads.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    ///
+    /// # Panics
+    /// On a thread of an async executor.
+    pub fn wait_blocking(self) -> Result<BlockAccepted, SubmitError> {
+        self.0.blocking_recv().map_err(|_| SubmitError::Stopped)?
+    }
 }
 
 macro_rules! command {
@@ -74,10 +100,69 @@ impl ChainHandle {
         answer.blocking_recv().map_err(|_| SubmitError::Stopped)?
     }
 
-    command! {
-        /// Takes a block whose parent's header is known.
-        submit_block, submit_block_blocking, block: impl Into<Arc<Block>> + Send => Block -> BlockAccepted
+    /// Takes a block whose parent's header is known.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit_block(
+        &self,
+        block: impl Into<Arc<Block>> + Send,
+    ) -> Result<BlockAccepted, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let block = Box::new(PreparedBlock::received(block.into()));
+        let command = Command::Block(block, false, reply);
+        let sent = self.commands.send(command).await;
+        sent.map_err(|_| SubmitError::Stopped)?;
+        answer.await.map_err(|_| SubmitError::Stopped)?
     }
+
+    /// The same for OS threads.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    ///
+    /// # Panics
+    /// On a thread of an async executor.
+    pub fn submit_block_blocking(
+        &self,
+        block: impl Into<Arc<Block>>,
+    ) -> Result<BlockAccepted, SubmitError> {
+        let block = Box::new(PreparedBlock::received(block.into()));
+        self.ask_blocking(|reply| Command::Block(block, false, reply))
+    }
+
+    /// Takes one of several blocks, in order, that are under way at once; the answer is asked for later. `more` says that another
+    /// one follows at once: then the chain may hold the answer back for some milliseconds, to write more blocks at once.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    pub async fn send_block(
+        &self,
+        block: Arc<Block>,
+        more: bool,
+    ) -> Result<BlockAnswer, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let block = Box::new(PreparedBlock::received(block));
+        let sent = self.commands.send(Command::Block(block, more, reply)).await;
+        sent.map_err(|_| SubmitError::Stopped)?;
+        Ok(BlockAnswer(answer))
+    }
+
+    /// The same for OS threads, of a prepared block that others follow.
+    ///
+    /// # Errors
+    /// [`SubmitError::Stopped`].
+    ///
+    /// # Panics
+    /// On a thread of an async executor.
+    pub fn send_block_blocking(&self, block: PreparedBlock) -> Result<BlockAnswer, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Block(Box::new(block), true, reply);
+        let sent = self.commands.blocking_send(command);
+        sent.map_err(|_| SubmitError::Stopped)?;
+        Ok(BlockAnswer(answer))
+    }
+
     command! {
         /// Takes headers, each the child of a known one, in order.
         submit_headers, submit_headers_blocking, headers: Vec<BlockHeader> => Headers -> HeadersAccepted

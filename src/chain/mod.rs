@@ -9,6 +9,10 @@
 //! | `engine` | judging headers and blocks |
 //! | `activation` | going over to the best chain |
 //! | `transition` | connecting and disconnecting blocks: one batch from the old tip to the new one |
+//! | `catch_up` | many old blocks in one batch |
+//! | `coin_cache` | coins in memory while catching up |
+//! | `scripts` | the threads that verify scripts |
+//! | `prepared` | a block with the work done that needs no chain |
 //! | `writer`, `handle` | the thread and its commands |
 //! | `reader` | questions that many tasks ask at once |
 //! | `events` | the numbered stream of everything that happens in the node |
@@ -20,16 +24,20 @@
 
 mod activation;
 mod audit;
+mod catch_up;
+mod coin_cache;
 mod consistency;
 mod engine;
 mod error;
 mod events;
 mod handle;
 mod inspect;
+mod prepared;
 mod reader;
 mod reindex;
 mod revalidate;
 mod row_sum;
+mod scripts;
 mod signature_cache;
 mod suspicion;
 mod transition;
@@ -47,8 +55,9 @@ pub use error::{ChainError, SubmitError};
 pub use events::{
     ChainEvent, Event, EventLog, EventReader, Lagged, MempoolEvent, PeerEvent, RemovalReason,
 };
-pub use handle::ChainHandle;
+pub use handle::{BlockAnswer, ChainHandle};
 pub use inspect::{Inspection, inspect};
+pub use prepared::PreparedBlock;
 pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
 pub use reindex::{Outcome, Progress, ReindexError, Reindexed, reindex};
 pub use revalidate::Revalidation;

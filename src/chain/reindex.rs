@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::engine::Engine;
 use super::error::{ChainError, SubmitError};
 use super::events::EventLog;
+use super::prepared::PreparedBlock;
 use super::writer::explain;
 use crate::consensus::ChainSpec;
 use crate::primitives::{BlockHash, BlockHeader, CoinStats, unix_now};
@@ -230,7 +231,7 @@ fn take_body(
         done.damaged += u64::from(!was_refused);
         return Ok(());
     };
-    match engine.accept_block(Arc::new(block), now) {
+    match engine.accept_block(PreparedBlock::received(Arc::new(block)), now) {
         Ok(_) => done.blocks += 1,
         Err(SubmitError::Storage(error)) => return Err(ChainError::Damaged(error)),
         Err(SubmitError::Mutated(_)) => done.damaged += 1,

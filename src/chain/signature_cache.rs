@@ -22,11 +22,18 @@ impl SignatureCache {
 
     /// Remembers that the scripts of this transaction were verified.
     pub fn insert(&self, txid: Txid) {
+        self.extend(std::iter::once(txid));
+    }
+
+    /// The same for many.
+    pub fn extend(&self, txids: impl Iterator<Item = Txid>) {
         let mut verified = self.lock();
-        if verified.len() >= MAX_ENTRIES {
-            verified.clear();
+        for txid in txids {
+            if verified.len() >= MAX_ENTRIES {
+                verified.clear();
+            }
+            verified.insert(txid);
         }
-        verified.insert(txid);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Txid>> {

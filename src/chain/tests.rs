@@ -1,6 +1,7 @@
 //! Laws of the engine, each fork drawn.
 
 mod blocks;
+mod catch_up;
 mod disk;
 mod headers;
 mod mending;

@@ -2,23 +2,21 @@
 //!
 //! Connecting and disconnecting stand side by side, and each is the inverse of the other on every column.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::thread;
 
-use super::signature_cache::SignatureCache;
+use super::coin_cache::CoinCache;
+use super::engine::Shared;
+use super::scripts::PendingScripts;
 use super::tree::BlockTree;
-use crate::consensus::{
-    ChainSpec, CheckedBlock, ConnectContext, RuleError, ScriptChecks, connect_block,
-};
+use crate::consensus::{CheckedBlock, ConnectContext, RuleError, connect_block};
 use crate::primitives::{
-    Block, BlockHash, BlockUndo, Coin, CoinStats, OutPoint, PubkeyHash, Txid, UtxoDiff, UtxoView,
-    coins_of,
+    Block, BlockHash, BlockUndo, Coin, CoinStats, OutPoint, PubkeyHash, Txid, UtxoDiff, coins_of,
 };
 use crate::storage::{Batch, BodyState, HeaderRecord, StorageError, Store};
 
-/// Below this many inputs, starting threads costs more than it saves.
-const PARALLEL_FROM_INPUTS: usize = 16;
+/// Bytes of connected blocks whose scripts are being verified; beyond, the oldest is waited for.
+const UNVERIFIED_BYTES: usize = if cfg!(test) { 1 << 10 } else { 16 << 20 };
 /// Bytes of moved blocks that are kept for the events about them. Those of a deeper reorg are read again, so that its depth costs
 /// time and not memory. Tests keep a few small blocks, so that they see both ways.
 const KEPT_BYTES: usize = if cfg!(test) { 4 << 10 } else { 32 << 20 };
@@ -57,12 +55,13 @@ impl Moved {
 
 /// A change of the active chain that is being put together. Nothing is written before [`Transition::finish`].
 pub(super) struct Transition<'s, 't> {
-    store: &'s Store,
-    spec: &'s ChainSpec,
+    shared: &'s Shared,
     tree: &'t BlockTree,
-    cache: &'s SignatureCache,
+    cache: &'t CoinCache,
     batch: Batch<'s>,
     diff: UtxoDiff,
+    unverified: VecDeque<Unverified>,
+    unverified_bytes: usize,
     disconnected: Vec<Moved>,
     connected: Vec<Moved>,
     kept_bytes: usize,
@@ -71,39 +70,131 @@ pub(super) struct Transition<'s, 't> {
 /// A transition that is ready to be written.
 pub(super) struct Finished<'s> {
     pub batch: Batch<'s>,
+    pub diff: UtxoDiff,
     pub stats: CoinStats,
     pub disconnected: Vec<Moved>,
     pub connected: Vec<Moved>,
 }
 
-/// The coins that a block may spend: the change so far over what was fetched from the disk.
-struct Prefetched<'a> {
-    diff: &'a UtxoDiff,
-    fetched: HashMap<OutPoint, Coin>,
+/// Where the coins that a block spends are looked up: in changes that are not written yet, then in memory, then on the disk.
+pub(super) struct Coins<'a> {
+    /// The changes, the latest first.
+    pub changes: &'a [&'a UtxoDiff],
+    pub cache: &'a CoinCache,
+    pub store: &'a Store,
 }
 
-impl UtxoView for Prefetched<'_> {
-    fn coin(&self, outpoint: &OutPoint) -> Option<Coin> {
-        self.diff.coin_over(outpoint, &self.fetched)
+impl Coins<'_> {
+    /// Everything the block may spend, with one read of the disk.
+    fn fetch(&self, block: &CheckedBlock) -> Result<HashMap<OutPoint, Coin>, StorageError> {
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for outpoint in block.spent_outpoints() {
+            let changed = self.changes.iter().find_map(|diff| diff.get(&outpoint));
+            match changed.or_else(|| self.cache.get(&outpoint).map(Some)) {
+                Some(Some(coin)) => {
+                    found.insert(outpoint, coin);
+                }
+                Some(None) => {}
+                None => missing.push(outpoint),
+            }
+        }
+        let stored = self.store.coins(&missing)?;
+        let stored = missing.into_iter().zip(stored);
+        found.extend(stored.filter_map(|(outpoint, coin)| Some((outpoint, coin?))));
+        Ok(found)
     }
+}
+
+/// What connecting a block does, and what is still to be verified.
+pub(super) struct Judged {
+    pub diff: UtxoDiff,
+    pub undo: BlockUndo,
+    /// Nothing may be written before they are verified.
+    pub scripts: Option<PendingScripts>,
+}
+
+/// Applies all rules that need coins to a block of `height` on top of `coins`; its scripts are verified meanwhile.
+pub(super) fn judge(
+    shared: &Shared,
+    tree: &BlockTree,
+    block: &CheckedBlock,
+    height: u32,
+    coins: &Coins<'_>,
+) -> Result<Judged, TransitionError> {
+    let parent = block.block().header.prev_block;
+    let context = ConnectContext {
+        height,
+        median_time_past: tree.median_time_past(&parent),
+        median_time_at: &|height| {
+            let ancestor = tree.ancestor(&parent, height);
+            ancestor.map_or(0, |hash| tree.median_time_past(&hash))
+        },
+    };
+    let view = coins.fetch(block)?;
+    let is_verified = |txid: &Txid| shared.signatures.contains(txid);
+    let effect = connect_block(&shared.spec, block, &context, &view, &is_verified)
+        .map_err(|error| TransitionError::Rule(block.hash(), error))?;
+    Ok(Judged {
+        diff: effect.diff,
+        undo: effect.undo,
+        scripts: shared.scripts.verify(block.block(), effect.script_checks),
+    })
+}
+
+/// Puts the rows of a connected block into a batch, except its coins.
+pub(super) fn put_connected(
+    batch: &mut Batch<'_>,
+    block: &CheckedBlock,
+    undo: &BlockUndo,
+    record: &HeaderRecord,
+) {
+    let (hash, height) = (block.hash(), record.height);
+    for (address, index) in touched_addresses(block.block(), undo) {
+        batch.put_history(&address, height, index, &block.txids()[index as usize]);
+    }
+    batch.put_active(&hash, height, undo, block.txids());
+    let connected = HeaderRecord {
+        state: BodyState::Connected,
+        ..*record
+    };
+    batch.put_header(&hash, &connected);
+}
+
+/// Remembers which scripts of a block were verified.
+pub(super) fn remember_verified(
+    shared: &Shared,
+    block: &CheckedBlock,
+    scripts: Option<&PendingScripts>,
+) {
+    if let Some(scripts) = scripts {
+        let txids = scripts.transactions().map(|index| block.txids()[index]);
+        shared.signatures.extend(txids);
+    }
+}
+
+/// A connected block whose scripts are being verified.
+struct Unverified {
+    block: CheckedBlock,
+    scripts: PendingScripts,
 }
 
 impl<'s, 't> Transition<'s, 't> {
     /// Starts at the active tip; `batch` may already hold the body of a new block.
     pub fn new(
-        store: &'s Store,
-        spec: &'s ChainSpec,
+        shared: &'s Shared,
         tree: &'t BlockTree,
-        cache: &'s SignatureCache,
+        cache: &'t CoinCache,
         batch: Batch<'s>,
     ) -> Self {
         Self {
-            store,
-            spec,
+            shared,
             tree,
             cache,
             batch,
             diff: UtxoDiff::default(),
+            unverified: VecDeque::new(),
+            unverified_bytes: 0,
             disconnected: Vec::new(),
             connected: Vec::new(),
             kept_bytes: 0,
@@ -112,11 +203,9 @@ impl<'s, 't> Transition<'s, 't> {
 
     /// Takes the block that is the tip now out of the active chain.
     pub fn disconnect(&mut self, hash: &BlockHash) -> Result<(), StorageError> {
-        let block = stored_block(self.store, hash)?;
-        let undo = self
-            .store
-            .undo(hash)?
-            .ok_or_else(|| missing("undo", hash))?;
+        let store = &self.shared.store;
+        let block = stored_block(store, hash)?;
+        let undo = store.undo(hash)?.ok_or_else(|| missing("undo", hash))?;
         let height = self.height_of(hash);
         self.disconnect_coins(&block, &undo, height)
             .ok_or_else(|| missing("undo data that fits", hash))?;
@@ -152,55 +241,63 @@ impl<'s, 't> Transition<'s, 't> {
         spent.next().is_none().then_some(())
     }
 
-    /// Appends a block to the active chain, after all rules.
+    /// Appends a block to the active chain, after all rules but its scripts, which [`Transition::verify`] waits for.
     pub fn connect(
         &mut self,
         hash: &BlockHash,
         fresh: Option<&CheckedBlock>,
     ) -> Result<(), TransitionError> {
-        let stored;
         let block = match fresh {
-            Some(block) if block.hash() == *hash => block,
-            _ => {
-                stored = stored_block(self.store, hash)?;
-                &stored
-            }
+            Some(block) if block.hash() == *hash => block.clone(),
+            _ => stored_block(&self.shared.store, hash)?,
         };
         let height = self.height_of(hash);
-        let parent = block.block().header.prev_block;
-        let context = ConnectContext {
-            height,
-            median_time_past: self.tree.median_time_past(&parent),
-            median_time_at: &|height| {
-                let ancestor = self.tree.ancestor(&parent, height);
-                ancestor.map_or(0, |hash| self.tree.median_time_past(&hash))
-            },
+        let coins = Coins {
+            changes: &[&self.diff],
+            cache: self.cache,
+            store: &self.shared.store,
         };
-        let view = self.prefetch(block)?;
-        let rule = |error| TransitionError::Rule(*hash, error);
-        let is_verified = |txid: &Txid| self.cache.contains(txid);
-        let effect =
-            connect_block(self.spec, block, &context, &view, &is_verified).map_err(rule)?;
-        verify_scripts(&effect.script_checks).map_err(rule)?;
-        for (index, _) in &effect.script_checks {
-            self.cache.insert(block.txids()[*index]);
-        }
-        for (address, index) in touched_addresses(block.block(), &effect.undo) {
-            let txid = &block.txids()[index as usize];
-            self.batch.put_history(&address, height, index, txid);
-        }
-        self.batch
-            .put_active(hash, height, &effect.undo, block.txids());
+        let judged = match judge(self.shared, self.tree, &block, height, &coins) {
+            Ok(judged) => judged,
+            Err(error) => {
+                // A script of an earlier block that fails comes first.
+                self.verify()?;
+                return Err(error);
+            }
+        };
         if let Some(record) = self.tree.get(hash) {
-            let connected = HeaderRecord {
-                state: BodyState::Connected,
-                ..*record
-            };
-            self.batch.put_header(hash, &connected);
+            put_connected(&mut self.batch, &block, &judged.undo, record);
         }
-        self.diff.merge(&effect.diff);
-        let moved = self.moved(block, height);
+        self.diff.merge(&judged.diff);
+        let moved = self.moved(&block, height);
         self.connected.push(moved);
+        if let Some(scripts) = judged.scripts {
+            self.unverified_bytes += block.encoded_len();
+            self.unverified.push_back(Unverified { block, scripts });
+            while self.unverified_bytes > UNVERIFIED_BYTES {
+                self.verify_next()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the scripts of all connected blocks are verified.
+    pub fn verify(&mut self) -> Result<(), TransitionError> {
+        while !self.unverified.is_empty() {
+            self.verify_next()?;
+        }
+        Ok(())
+    }
+
+    fn verify_next(&mut self) -> Result<(), TransitionError> {
+        let Some(Unverified { block, scripts }) = self.unverified.pop_front() else {
+            return Ok(());
+        };
+        self.unverified_bytes -= block.encoded_len();
+        scripts
+            .wait()
+            .map_err(|error| TransitionError::Rule(block.hash(), error))?;
+        remember_verified(self.shared, &block, Some(&scripts));
         Ok(())
     }
 
@@ -214,23 +311,7 @@ impl<'s, 't> Transition<'s, 't> {
         }
     }
 
-    /// Everything the block may spend, in one read.
-    fn prefetch(&self, block: &CheckedBlock) -> Result<Prefetched<'_>, StorageError> {
-        let wanted: Vec<OutPoint> = block
-            .spent_outpoints()
-            .filter(|outpoint| self.diff.get(outpoint).is_none())
-            .collect();
-        let found = self.store.coins(&wanted)?;
-        let pairs = wanted.into_iter().zip(found);
-        Ok(Prefetched {
-            diff: &self.diff,
-            fetched: pairs
-                .filter_map(|(outpoint, coin)| Some((outpoint, coin?)))
-                .collect(),
-        })
-    }
-
-    /// Completes the batch: the coins, and the stats that describe them at `tip`.
+    /// Completes the batch: the coins, and the stats that describe them at `tip`. The caller has called [`Transition::verify`].
     pub fn finish(
         mut self,
         before: &CoinStats,
@@ -242,6 +323,7 @@ impl<'s, 't> Transition<'s, 't> {
         self.batch.apply(&self.diff, &stats);
         Ok(Finished {
             batch: self.batch,
+            diff: self.diff,
             stats,
             disconnected: self.disconnected,
             connected: self.connected,
@@ -253,7 +335,7 @@ impl<'s, 't> Transition<'s, 't> {
     }
 }
 
-fn missing(what: &str, hash: &BlockHash) -> StorageError {
+pub(super) fn missing(what: &str, hash: &BlockHash) -> StorageError {
     StorageError::Damaged {
         column: "chain",
         key: hash.to_string(),
@@ -262,8 +344,10 @@ fn missing(what: &str, hash: &BlockHash) -> StorageError {
 }
 
 fn stored_block(store: &Store, hash: &BlockHash) -> Result<CheckedBlock, StorageError> {
-    let block = store.body(hash)?.ok_or_else(|| missing("the body", hash))?;
-    Ok(CheckedBlock::trusted(Arc::new(block), *hash))
+    let (block, txids, length) = store
+        .body_hashed(hash)?
+        .ok_or_else(|| missing("the body", hash))?;
+    Ok(CheckedBlock::hashed(Arc::new(block), *hash, txids, length))
 }
 
 /// The addresses that each transaction of a block pays or spends from, each pair once, with the transaction's place.
@@ -284,32 +368,4 @@ pub(super) fn touched_addresses(block: &Block, undo: &BlockUndo) -> Vec<(PubkeyH
     touched.sort_unstable();
     touched.dedup();
     touched
-}
-
-/// Verifies the scripts of many transactions on all cores; the error is the first in block order, whatever finished first.
-fn verify_scripts(checks: &[(usize, ScriptChecks<'_>)]) -> Result<(), RuleError> {
-    let first_error = |checks: &[(usize, ScriptChecks<'_>)]| {
-        checks
-            .iter()
-            .find_map(|(index, check)| check.verify().err().map(|error| (*index, error)))
-    };
-    let inputs: usize = checks.iter().map(|(_, check)| check.key_hashes.len()).sum();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    if inputs < PARALLEL_FROM_INPUTS || threads < 2 {
-        return first_error(checks).map_or(Ok(()), |(_, error)| Err(error));
-    }
-    let worst = thread::scope(|scope| {
-        let parts = checks.chunks(checks.len().div_ceil(threads));
-        let workers: Vec<_> = parts
-            .map(|part| scope.spawn(move || first_error(part)))
-            .collect();
-        workers
-            .into_iter()
-            .filter_map(|worker| match worker.join() {
-                Ok(error) => error,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
-            .min_by_key(|(index, _)| *index)
-    });
-    worst.map_or(Ok(()), |(_, error)| Err(error))
 }

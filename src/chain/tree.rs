@@ -22,6 +22,8 @@ struct Entry {
     bad_ancestor: bool,
     /// The place of its body among those that came since the tree was made.
     arrival: u64,
+    /// The median time of it and the ten before it.
+    median_time: u32,
 }
 
 impl Entry {
@@ -70,6 +72,8 @@ pub(super) struct BlockTree {
     /// The valid chain of headers with the most work, by height; bodies may be missing.
     best_headers: Vec<BlockHash>,
     candidates: BTreeSet<Rank>,
+    /// The ends of all valid chains of headers: valid entries without a valid child.
+    header_tips: BTreeSet<(Work, BlockHash)>,
     next_received: u64,
     next_arrival: u64,
 }
@@ -82,6 +86,7 @@ impl BlockTree {
             active: vec![genesis],
             best_headers: vec![genesis],
             candidates: BTreeSet::new(),
+            header_tips: BTreeSet::new(),
             next_received: 0,
             next_arrival: 0,
         };
@@ -107,7 +112,15 @@ impl BlockTree {
             children: Vec::new(),
             bad_ancestor,
             arrival: 0,
+            median_time: self.median_time_of(&record),
         };
+        if !entry.is_bad() {
+            self.header_tips.insert((record.chainwork, hash));
+            if let Some(parent_record) = self.get(&parent) {
+                let parent_tip = (parent_record.chainwork, parent);
+                self.header_tips.remove(&parent_tip);
+            }
+        }
         self.entries.insert(hash, entry);
         self.consider(&hash);
         self.advance_best_headers(&hash);
@@ -154,6 +167,20 @@ impl BlockTree {
 
     pub fn get(&self, hash: &BlockHash) -> Option<&HeaderRecord> {
         self.entries.get(hash).map(|entry| &entry.record)
+    }
+
+    /// The number that the next block whose chain is complete will be received as.
+    pub const fn next_received(&self) -> u64 {
+        self.next_received
+    }
+
+    /// Whether only the header of a block is known, nothing against it, and no body of a child.
+    pub fn is_plain(&self, hash: &BlockHash) -> bool {
+        self.entries.get(hash).is_some_and(|entry| {
+            entry.record.state == BodyState::HeaderOnly
+                && !entry.is_bad()
+                && !entry.children.iter().any(|child| self.has_body(child))
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -273,13 +300,60 @@ impl BlockTree {
         linked
     }
 
-    /// Marks a block invalid and its descendants as having an invalid ancestor.
+    /// Marks a block invalid and its descendants as having an invalid ancestor. Costs the number of these, unless the block is in
+    /// the active chain, which it is only where somebody says so by hand.
     pub fn mark_invalid(&mut self, hash: &BlockHash) {
+        let was_active = self.is_active(hash);
         if let Some(entry) = self.entries.get_mut(hash) {
             entry.record.state = BodyState::Invalid;
         }
         self.refresh_below(hash);
-        self.rebuild();
+        if was_active {
+            self.rebuild();
+            return;
+        }
+        for bad in std::iter::once(*hash).chain(self.descendants(hash)) {
+            if let Some(record) = self.get(&bad).copied() {
+                self.header_tips.remove(&(record.chainwork, bad));
+                if let Some(received) = record.received {
+                    let rank = (record.chainwork, Reverse(received), bad);
+                    self.candidates.remove(&rank);
+                }
+            }
+        }
+        let parent = self.get(hash).map(|record| record.header.prev_block);
+        self.consider_header_tip(&parent.unwrap_or_default());
+        self.choose_best_headers();
+    }
+
+    /// Makes a header the end of a valid chain if it is one.
+    fn consider_header_tip(&mut self, hash: &BlockHash) {
+        if let Some(entry) = self.entries.get(hash)
+            && !entry.is_bad()
+            && entry.children.iter().all(|child| self.is_bad(child))
+        {
+            self.header_tips.insert((entry.record.chainwork, *hash));
+        }
+    }
+
+    /// Finds the best of the header tips, unless the best headers are valid still.
+    fn choose_best_headers(&mut self) {
+        let Some((work, highest)) = self.header_tips.last().copied() else {
+            return;
+        };
+        let (current, record) = self.best_header();
+        if !self.is_bad(&current) && record.chainwork >= work {
+            return;
+        }
+        // Between headers of equal work, the active chain's stays the best, so that nothing is fetched for a tie.
+        let (tip, active) = self.tip();
+        let best = match active.chainwork >= work && !self.is_bad(&tip) {
+            true => tip,
+            false => highest,
+        };
+        let (shared, path) = self.path_to(&self.best_headers, &best);
+        self.best_headers.truncate(shared);
+        self.best_headers.extend(path);
     }
 
     /// Takes back what [`BlockTree::mark_invalid`] said of a block, its ancestors and its descendants. Returns the blocks whose
@@ -346,24 +420,14 @@ impl BlockTree {
     /// Finds candidates and best headers anew; for the rare event that a block is declared invalid or valid by hand.
     fn rebuild(&mut self) {
         self.candidates.clear();
+        self.header_tips.clear();
         self.best_headers.truncate(1);
-        let mut best: Option<(Work, u64, BlockHash)> = None;
         let hashes: Vec<BlockHash> = self.entries.keys().copied().collect();
         for hash in hashes {
             self.consider(&hash);
-            if let Some(entry) = self.entries.get(&hash)
-                && !entry.is_bad()
-            {
-                // Between headers of equal work, the active chain's stays the best, so that nothing is fetched for a tie.
-                let preferred = u64::from(self.is_active(&hash));
-                best = best.max(Some((entry.record.chainwork, preferred, hash)));
-            }
+            self.consider_header_tip(&hash);
         }
-        if let Some((_, _, hash)) = best {
-            let (shared, path) = self.path_to(&self.best_headers, &hash);
-            self.best_headers.truncate(shared);
-            self.best_headers.extend(path);
-        }
+        self.choose_best_headers();
     }
 
     /// Blocks of the best header chain whose bodies are missing, lowest first, `max` at most.
@@ -400,8 +464,11 @@ impl BlockTree {
             if record.height == height {
                 return Some(at);
             }
-            if self.is_active(&at) {
-                return self.active_at(height);
+            let at_height = record.height as usize;
+            for chain in [&self.active, &self.best_headers] {
+                if chain.get(at_height) == Some(&at) {
+                    return chain.get(height as usize).copied();
+                }
             }
             at = record.header.prev_block;
         }
@@ -409,8 +476,14 @@ impl BlockTree {
 
     /// The median time of a block and the ten before it.
     pub fn median_time_past(&self, hash: &BlockHash) -> u32 {
+        self.entries.get(hash).map_or(0, |entry| entry.median_time)
+    }
+
+    /// The median time of a header, whose ancestors are entries, and the ten before it.
+    fn median_time_of(&self, record: &HeaderRecord) -> u32 {
         let mut times = Vec::with_capacity(MEDIAN_TIME_SPAN);
-        let mut at = *hash;
+        times.push(record.header.time);
+        let mut at = record.header.prev_block;
         while times.len() < MEDIAN_TIME_SPAN {
             let Some(record) = self.get(&at) else {
                 break;

@@ -6,19 +6,28 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::catch_up::CatchUp;
 use super::engine::{BlockAccepted, Engine, HeadersAccepted};
 use super::error::{ChainError, SubmitError};
 use super::events::EventLog;
 use super::handle::ChainHandle;
+use super::prepared::PreparedBlock;
 use crate::consensus::ChainSpec;
-use crate::primitives::{Block, BlockHash, BlockHeader, unix_now};
+use crate::primitives::{BlockHash, BlockHeader, unix_now};
 use crate::storage::{StorageError, Store};
 
 /// Commands that wait at most; senders beyond wait themselves.
 const QUEUE: usize = 64;
+
+/// How long collected blocks wait for the next one, if their sender announced more.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long between two looks into the queue meanwhile.
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// Seconds since 1970, from wherever the caller takes the time.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -50,7 +59,8 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, SubmitError>>;
 
 /// What the thread can be asked.
 pub(super) enum Command {
-    Block(Arc<Block>, Reply<BlockAccepted>),
+    /// A block; whether its sender goes on without the answer.
+    Block(Box<PreparedBlock>, bool, Reply<BlockAccepted>),
     Headers(Vec<BlockHeader>, Reply<HeadersAccepted>),
     Invalidate(BlockHash, Reply<()>),
     Reconsider(BlockHash, Reply<()>),
@@ -140,10 +150,54 @@ fn run(
     clock: &Clock,
     failed: &watch::Sender<Option<String>>,
 ) -> Result<(), WriterFailure> {
-    while let Some(command) = queue.blocking_recv() {
+    let shared = Arc::clone(engine.shared());
+    let mut catch_up = CatchUp::new(&shared);
+    let mut more_comes = false;
+    loop {
+        let patience = match more_comes {
+            true => PATIENCE,
+            false => Duration::ZERO,
+        };
+        let next = match catch_up.is_empty() {
+            true => Next::from(queue.blocking_recv()),
+            false => next_within(&mut queue, patience),
+        };
         let now = clock();
+        // All but blocks see the chain as it is, so what is collected is written before.
+        let command = match next {
+            Next::Command(Command::Block(block, more, reply)) => {
+                more_comes = more;
+                let staged = catch_up.stage(&mut engine, *block, reply, now);
+                match staged {
+                    Ok(None) => continue,
+                    Ok(Some((block, reply))) => Ok(Command::Block(Box::new(block), more, reply)),
+                    Err(failure) => Err(failure),
+                }
+            }
+            Next::Command(command) => Ok(command),
+            Next::Nothing => match catch_up.settle(&mut engine, now) {
+                Ok(()) => continue,
+                Err(failure) => Err(failure),
+            },
+            Next::End => Ok(Command::Stop),
+        };
+        let settled = command.and_then(|command| {
+            catch_up.settle(&mut engine, now)?;
+            Ok(command)
+        });
+        let command = match settled {
+            Ok(command) => command,
+            Err(failure) => {
+                let failure = match failure {
+                    SubmitError::Storage(failure) => failure,
+                    other => other.to_string(),
+                };
+                failed.send_replace(Some(failure.clone()));
+                return Err(WriterFailure(failure));
+            }
+        };
         let failure = match command {
-            Command::Block(block, reply) => answer(reply, engine.accept_block(block, now)),
+            Command::Block(block, _, reply) => answer(reply, engine.accept_block(*block, now)),
             Command::Headers(headers, reply) => answer(reply, engine.accept_headers(&headers, now)),
             Command::Invalidate(hash, reply) => answer(reply, engine.invalidate(&hash, now)),
             Command::Reconsider(hash, reply) => answer(reply, engine.reconsider(&hash, now)),
@@ -157,6 +211,35 @@ fn run(
     engine
         .flush()
         .map_err(|error| WriterFailure(error.to_string()))
+}
+
+/// What the queue brings.
+enum Next {
+    Command(Command),
+    /// Nothing for a while.
+    Nothing,
+    /// All senders are gone.
+    End,
+}
+
+impl From<Option<Command>> for Next {
+    fn from(received: Option<Command>) -> Self {
+        received.map_or(Self::End, Self::Command)
+    }
+}
+
+/// The next command, if it comes soon.
+fn next_within(queue: &mut mpsc::Receiver<Command>, patience: Duration) -> Next {
+    let start = Instant::now();
+    loop {
+        match queue.try_recv() {
+            Ok(command) => return Next::Command(command),
+            Err(TryRecvError::Disconnected) => return Next::End,
+            Err(TryRecvError::Empty) if start.elapsed() >= patience => return Next::Nothing,
+            // The queue of an async sender cannot be waited for with a limit.
+            Err(TryRecvError::Empty) => std::thread::sleep(PAUSE),
+        }
+    }
 }
 
 /// Sends an answer; returns the failure of the disk, if it is one. Nobody may be waiting any more, which is fine.

@@ -63,11 +63,23 @@ impl CheckedBlock {
 
     /// Wraps a block that was checked before it was stored.
     pub fn trusted(block: Arc<Block>, hash: BlockHash) -> Self {
+        let txids = block.transactions.iter().map(Transaction::txid).collect();
+        let encoded_len = block.encoded_len();
+        Self::hashed(block, hash, txids, encoded_len)
+    }
+
+    /// The same with what was computed before: its hash, the ids of all its transactions, and its encoded size.
+    pub const fn hashed(
+        block: Arc<Block>,
+        hash: BlockHash,
+        txids: Vec<Txid>,
+        encoded_len: usize,
+    ) -> Self {
         Self {
-            hash,
-            txids: block.transactions.iter().map(Transaction::txid).collect(),
-            encoded_len: block.encoded_len(),
             block,
+            hash,
+            txids,
+            encoded_len,
         }
     }
 }
@@ -83,14 +95,26 @@ pub fn check_block_in_isolation(
     spec: &ChainSpec,
     block: Arc<Block>,
 ) -> Result<CheckedBlock, RuleError> {
-    let checked = CheckedBlock::trusted(Arc::clone(&block), block.hash());
+    let hash = block.hash();
+    check_hashed_block_in_isolation(spec, CheckedBlock::trusted(block, hash))
+}
+
+/// The same for a block whose hashes were computed before.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn check_hashed_block_in_isolation(
+    spec: &ChainSpec,
+    checked: CheckedBlock,
+) -> Result<CheckedBlock, RuleError> {
+    let block = &checked.block;
     check_commitment(&checked)?;
     check_block_size(spec, &checked)?;
     check_coinbase_is_first(&checked)?;
     for tx in &block.transactions {
         check_transaction_in_isolation(spec, tx)?;
     }
-    check_sigops(spec, &block)?;
+    check_sigops(spec, block)?;
     Ok(checked)
 }
 

@@ -32,7 +32,7 @@ mod tests;
 
 pub use block::{
     BlockEffect, CheckedBlock, ConnectContext, check_block_in_isolation,
-    check_block_in_parent_context, connect_block, height_push,
+    check_block_in_parent_context, check_hashed_block_in_isolation, connect_block, height_push,
 };
 pub use error::{RuleError, Verdict};
 pub use header::{

@@ -1,6 +1,7 @@
 //! Rules of a transaction: alone, and against the coins it spends.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::error::RuleError;
 use super::locks::sequence_lock_passed;
@@ -197,8 +198,17 @@ impl<'a> ScriptChecks<'a> {
     /// # Errors
     /// The first input that breaks a rule.
     pub fn verify(&self) -> Result<(), RuleError> {
+        self.verify_inputs(0..self.key_hashes.len())
+    }
+
+    /// The same for some of the inputs.
+    ///
+    /// # Errors
+    /// The first of them that breaks a rule.
+    pub fn verify_inputs(&self, range: Range<usize>) -> Result<(), RuleError> {
         let digests = SighashCache::new(self.tx);
-        for (index, (input, expected)) in self.tx.inputs.iter().zip(&self.key_hashes).enumerate() {
+        let inputs = self.tx.inputs.iter().zip(&self.key_hashes).enumerate();
+        for (index, (input, expected)) in inputs.skip(range.start).take(range.len()) {
             let (signature, key) = match parse_script_sig(&input.script_sig) {
                 Ok(parts) => parts,
                 Err(reason) => {

@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use crate::primitives::{Block, Decode};
+use crate::chain::PreparedBlock;
+use crate::consensus::ChainSpec;
+use crate::primitives::{Block, Decode, DecodeError};
 
 /// Bytes of a record before its block: magic and length.
 const HEADER_LEN: u64 = 8;
@@ -100,6 +102,25 @@ impl<R: BufRead> BlockFileReader<R> {
     /// # Errors
     /// [`BlockFileError`]; the reader must not be used after.
     pub fn next_block(&mut self) -> Result<Option<Block>, BlockFileError> {
+        self.next_with(|bytes| Block::from_bytes(&bytes))
+    }
+
+    /// The same, with everything done that needs no chain.
+    ///
+    /// # Errors
+    /// As [`BlockFileReader::next_block`].
+    pub fn next_prepared(
+        &mut self,
+        spec: &ChainSpec,
+    ) -> Result<Option<PreparedBlock>, BlockFileError> {
+        self.next_with(|bytes| PreparedBlock::decode(spec, bytes))
+    }
+
+    /// The next record, decoded.
+    fn next_with<T>(
+        &mut self,
+        decode: impl FnOnce(Vec<u8>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, BlockFileError> {
         let offset = self.offset;
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::UnexpectedEof => BlockFileError::CutOff { offset },
@@ -107,7 +128,7 @@ impl<R: BufRead> BlockFileReader<R> {
         };
         match self.input.fill_buf().map_err(failed)?.first() {
             None => return Ok(None),
-            Some(0) if self.magic[0] != 0 => return self.only_zeros(offset),
+            Some(0) if self.magic[0] != 0 => return self.only_zeros(offset).map(|()| None),
             Some(_) => {}
         }
         let mut magic = [0; 4];
@@ -132,21 +153,21 @@ impl<R: BufRead> BlockFileReader<R> {
         let mut bytes = vec![0; usize::try_from(length).expect("a length of at most 4 MB fits")];
         self.input.read_exact(&mut bytes).map_err(failed)?;
         self.offset += HEADER_LEN + u64::from(length);
-        let block = Block::from_bytes(&bytes).map_err(|error| BlockFileError::Undecodable {
+        let block = decode(bytes).map_err(|error| BlockFileError::Undecodable {
             offset,
             reason: error.to_string(),
         })?;
         Ok(Some(block))
     }
 
-    fn only_zeros(&mut self, offset: u64) -> Result<Option<Block>, BlockFileError> {
+    fn only_zeros(&mut self, offset: u64) -> Result<(), BlockFileError> {
         loop {
             let buffer = self
                 .input
                 .fill_buf()
                 .map_err(|source| BlockFileError::Io { offset, source })?;
             if buffer.is_empty() {
-                return Ok(None);
+                return Ok(());
             }
             if buffer.iter().any(|byte| *byte != 0) {
                 return Err(BlockFileError::Magic {
@@ -164,7 +185,6 @@ impl<R: BufRead> BlockFileReader<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::consensus::ChainSpec;
     use crate::primitives::Encode;
 
     const MAGIC: [u8; 4] = [0xfa, 0xbf, 0xb5, 0xda];

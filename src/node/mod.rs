@@ -31,13 +31,14 @@ mod start;
 mod tasks;
 mod telemetry;
 
+pub use crate::chain::PreparedBlock;
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
 pub use config::{Endpoints, NodeConfig};
 pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};
 pub use folder::{ChainChoiceError, DataFolder, NetworkFolder};
 pub use mending::{MendError, Mended, reindex};
 pub use notices::Notice;
-pub use offline::{MineError, OfflineChain, RevalidateError, Submitted};
+pub use offline::{MineError, OfflineChain, RevalidateError, Submitted, UnderWay};
 pub use opening::OpenError;
 pub use ports::{Bound, ListenAt, ListenAtError, PortError, Service, bind};
 pub use running::{NodeError, NodeStatus, NodeView, RunningNode};

@@ -3,15 +3,14 @@
 //! It holds the database, so that no node can start meanwhile. [`OfflineChain::close`] waits for the disk; without it
 //! nothing is lost either, since every change is one synced batch.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::folder::NetworkFolder;
 use super::mending::{self, MendError};
 use super::opening::{self, OpenError};
 use crate::chain::{
-    Audit, BlockAccepted, ChainError, ChainHandle, ChainOptions, ChainReader, ChainWriter,
-    Revalidation, SubmitError, Tip, WriterFailure, system_clock,
+    Audit, BlockAccepted, BlockAnswer, ChainError, ChainHandle, ChainOptions, ChainReader,
+    ChainWriter, PreparedBlock, Revalidation, SubmitError, Tip, WriterFailure, system_clock,
 };
 use crate::consensus::ChainSpec;
 use crate::mempool::{self, Policy, RejectError, TxSource};
@@ -59,6 +58,27 @@ pub enum RevalidateError {
     /// The scratch folder.
     #[error(transparent)]
     Scratch(#[from] MendError),
+}
+
+/// A block that was sent.
+#[derive(Debug)]
+pub struct UnderWay(BlockAnswer);
+
+impl UnderWay {
+    /// Waits until it was taken.
+    ///
+    /// # Errors
+    /// Why it was refused, unless only for its parent.
+    pub fn wait(self) -> Result<Submitted, SubmitError> {
+        match self.0.wait_blocking() {
+            Ok(BlockAccepted::NewTip { .. } | BlockAccepted::SideBranch { .. }) => {
+                Ok(Submitted::New)
+            }
+            Ok(BlockAccepted::AlreadyKnown) => Ok(Submitted::Known),
+            Err(SubmitError::UnknownParent(_)) => Ok(Submitted::NoParent),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl OfflineChain {
@@ -122,19 +142,17 @@ impl OfflineChain {
         Ok(!self.reader().address_history(hash)?.is_empty())
     }
 
-    /// Takes a block.
+    /// Whether the header of a block is known.
+    pub fn knows(&self, hash: &BlockHash) -> bool {
+        self.reader().header_info(hash).is_some()
+    }
+
+    /// Sends a block, one of many in order; what became of it is asked for later.
     ///
     /// # Errors
-    /// Why it was refused, unless only for its parent.
-    pub fn submit(&self, block: Block) -> Result<Submitted, SubmitError> {
-        match self.chain().submit_block_blocking(Arc::new(block)) {
-            Ok(BlockAccepted::NewTip { .. } | BlockAccepted::SideBranch { .. }) => {
-                Ok(Submitted::New)
-            }
-            Ok(BlockAccepted::AlreadyKnown) => Ok(Submitted::Known),
-            Err(SubmitError::UnknownParent(_)) => Ok(Submitted::NoParent),
-            Err(error) => Err(error),
-        }
+    /// The chain has ended.
+    pub fn send(&self, block: PreparedBlock) -> Result<UnderWay, SubmitError> {
+        self.chain().send_block_blocking(block).map(UnderWay)
     }
 
     /// Compares everything stored with what follows from the blocks; `progress` is told the height after each.

@@ -85,6 +85,32 @@ impl Block {
         self.header.hash()
     }
 
+    /// Reads a block that takes all of `bytes`, and the ids of its transactions, without encoding them again: the encoding of a
+    /// value is unique, so the bytes that a transaction was read from are the bytes that its id is the hash of.
+    ///
+    /// # Errors
+    /// As [`Decode::from_bytes`].
+    pub fn from_bytes_hashed(bytes: &[u8]) -> Result<(Self, Vec<Txid>), DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let header = BlockHeader::decode(&mut reader)?;
+        let mut places = Vec::new();
+        let transactions = reader.list_at(&mut |left| places.push(bytes.len() - left))?;
+        if reader.remaining() > 0 {
+            return Err(DecodeError::TrailingBytes(reader.remaining()));
+        }
+        let starts = places.iter().copied();
+        let ends = starts.clone().skip(1).chain(std::iter::once(bytes.len()));
+        let txids = starts
+            .zip(ends)
+            .map(|(start, end)| Txid::from_bytes(sha256d(&bytes[start..end])))
+            .collect();
+        let block = Self {
+            header,
+            transactions,
+        };
+        Ok((block, txids))
+    }
+
     /// The merkle root over the transactions, and whether the tree has the form of a duplicated tail (CVE-2012-2459).
     pub fn compute_merkle_root(&self) -> (MerkleRoot, bool) {
         let txids: Vec<Txid> = self.transactions.iter().map(Transaction::txid).collect();

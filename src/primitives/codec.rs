@@ -139,6 +139,14 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::ListTooLong`] before anything is allocated, or the error of an item.
     pub fn list<T: Decode>(&mut self) -> Result<Vec<T>, DecodeError> {
+        self.list_at(&mut |_| {})
+    }
+
+    /// The same; `at` is told before each item how many bytes are left.
+    ///
+    /// # Errors
+    /// As [`Reader::list`].
+    pub fn list_at<T: Decode>(&mut self, at: &mut dyn FnMut(usize)) -> Result<Vec<T>, DecodeError> {
         let claimed = self.compact_size()?;
         let possible = self.remaining() / T::MIN_LEN;
         let count = usize::try_from(claimed)
@@ -147,6 +155,7 @@ impl<'a> Reader<'a> {
             .ok_or(DecodeError::ListTooLong { claimed, possible })?;
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
+            at(self.remaining());
             items.push(T::decode(self)?);
         }
         Ok(items)

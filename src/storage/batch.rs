@@ -24,6 +24,11 @@ impl<'s> Batch<'s> {
         }
     }
 
+    /// Bytes of all changes so far.
+    pub fn size(&self) -> usize {
+        self.inner.size_in_bytes()
+    }
+
     pub(super) fn put(&mut self, column: &'static str, key: &[u8], value: &[u8]) {
         let column_family = self.store.column(column);
         match seal::suffix(column, key, value) {

@@ -233,6 +233,27 @@ impl Store {
             .transpose()
     }
 
+    /// A block, the ids of its transactions, and its encoded size.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn body_hashed(
+        &self,
+        hash: &BlockHash,
+    ) -> Result<Option<(Block, Vec<Txid>, usize)>, StorageError> {
+        let Some(bytes) = self.raw_body(hash)? else {
+            return Ok(None);
+        };
+        match Block::from_bytes_hashed(&bytes) {
+            Ok((block, txids)) => Ok(Some((block, txids, bytes.len()))),
+            Err(error) => Err(StorageError::undecodable(
+                column::BODIES,
+                hash.as_bytes(),
+                &error,
+            )),
+        }
+    }
+
     /// What undoes a block of the active chain.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `import-blocks` and `export-blocks`: Bitcoin's block files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,12 +12,17 @@ use super::super::args::{ExportArgs, ImportArgs};
 use super::super::context::Context;
 use super::super::error::{CliError, CliResult, Context as _};
 use super::super::progress;
-use crate::node::{BlockFileReader, Submitted, write_record};
+use crate::node::{BlockFileReader, PreparedBlock, Submitted, UnderWay, write_record};
 use crate::primitives::{Block, BlockHash, BlockHeader, Decode, Encode, HEADER_LEN};
 use crate::rpc::Client;
 
 /// Blocks that wait for their parent at most: Bitcoin Core's files are out of order by less than this.
 const MAX_WAITING: usize = 2048;
+
+/// Blocks that are under way to the database at most, together with [`MAX_BYTES_UNDER_WAY`]: enough for it to write many at once.
+const MAX_UNDER_WAY: usize = 2048;
+/// Bytes of such blocks; decoded they take about four times as much memory.
+const MAX_BYTES_UNDER_WAY: usize = 24 << 20;
 
 /// Length of the buffers of block files, in bytes.
 const BUFFER: usize = 1 << 20;
@@ -31,10 +36,15 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> CliResult {
     let input = BufReader::with_capacity(BUFFER, file);
     let mut reader = BlockFileReader::new(input, spec.magic(), spec.max_block_size);
     // A file that does not even begin as it must changes nothing, not even by making a chain.
-    let mut next = reader.next_block().or_fail_to(format!("import {shown}"))?;
+    let mut next = reader
+        .next_prepared(spec)
+        .or_fail_to(format!("import {shown}"))?;
     let mut import = Import {
         access: Access::find(context, Missing::Make)?,
         waiting: HashMap::new(),
+        under_way: VecDeque::new(),
+        bytes_under_way: 0,
+        sent: HashSet::new(),
         count: Count::default(),
     };
     let bar = progress::bytes("Importing", length);
@@ -45,8 +55,13 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> CliResult {
         bar.set_position(reader.offset());
         bar.set_message(format!("{} blocks", import.count.new + import.count.known));
         next = reader
-            .next_block()
+            .next_prepared(spec)
             .map_err(|error| import.explain(&CliError::failure(error), &shown.to_string()))?;
+    }
+    while !import.under_way.is_empty() {
+        import
+            .await_oldest()
+            .map_err(|error| import.explain(&error, &shown.to_string()))?;
     }
     bar.finish_and_clear();
     let orphans: usize = import.waiting.values().map(Vec::len).sum();
@@ -73,35 +88,114 @@ struct Count {
     known: u64,
 }
 
+impl Count {
+    /// Counts a block; true for one that was not taken, because its parent is missing.
+    fn add(&mut self, outcome: Submitted) -> bool {
+        match outcome {
+            Submitted::New => self.new += 1,
+            Submitted::Known => self.known += 1,
+            Submitted::NoParent => return true,
+        }
+        false
+    }
+}
+
 /// An import that goes on.
 struct Import {
     access: Access,
     /// Blocks by the parent that they wait for.
-    waiting: HashMap<BlockHash, Vec<Block>>,
+    waiting: HashMap<BlockHash, Vec<PreparedBlock>>,
+    /// Blocks that were sent to the database, oldest first.
+    under_way: VecDeque<Sent>,
+    bytes_under_way: usize,
+    /// Their hashes.
+    sent: HashSet<BlockHash>,
     count: Count,
+}
+
+/// A block that was sent.
+struct Sent {
+    hash: BlockHash,
+    bytes: usize,
+    answer: UnderWay,
 }
 
 impl Import {
     /// Takes a block, and those that waited for it.
-    fn take(&mut self, block: Block) -> CliResult {
+    fn take(&mut self, block: PreparedBlock) -> CliResult {
         let mut ready = vec![block];
         while let Some(block) = ready.pop() {
-            let (hash, parent) = (block.hash(), block.header.prev_block);
-            match submit(&self.access, &block)? {
-                Submitted::New => self.count.new += 1,
-                Submitted::Known => self.count.known += 1,
-                Submitted::NoParent => {
-                    if self.waiting.len() >= MAX_WAITING {
-                        return Err(CliError::Failure(format!(
-                            "more than {MAX_WAITING} blocks have no parent, the last is {hash}"
-                        )));
-                    }
-                    self.waiting.entry(parent).or_default().push(block);
-                    continue;
+            let hash = block.hash();
+            if let Some(block) = self.submit(block)? {
+                if self.waiting.len() >= MAX_WAITING {
+                    return Err(CliError::Failure(format!(
+                        "more than {MAX_WAITING} blocks have no parent, the last is {hash}"
+                    )));
                 }
+                let parent = block.block().header.prev_block;
+                self.waiting.entry(parent).or_default().push(block);
+                continue;
             }
             ready.extend(self.waiting.remove(&hash).unwrap_or_default());
         }
+        Ok(())
+    }
+
+    /// Submits a block to the node, or sends it to the database; a block whose parent is not known comes back.
+    fn submit(&mut self, block: PreparedBlock) -> CliResult<Option<PreparedBlock>> {
+        let (hash, parent) = (block.hash(), block.block().header.prev_block);
+        let bytes = block.raw_len();
+        let answer = match &self.access {
+            Access::Online(client) => {
+                let outcome = submit_to_node(client, block.block())?;
+                return Ok(self.count.add(outcome).then_some(block));
+            }
+            Access::Offline(chain) => {
+                let is_first = parent == BlockHash::ZERO;
+                if !is_first && !self.sent.contains(&parent) && !chain.knows(&parent) {
+                    return Ok(Some(block));
+                }
+                let sent = chain.send(block);
+                sent.or_fail_to(format!("take block {hash}"))
+            }
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The chain has ended; why, the answers to earlier blocks tell.
+            Err(ended) => {
+                while !self.under_way.is_empty() {
+                    self.await_oldest()?;
+                }
+                return Err(ended);
+            }
+        };
+        self.bytes_under_way += bytes;
+        self.sent.insert(hash);
+        self.under_way.push_back(Sent {
+            hash,
+            bytes,
+            answer,
+        });
+        while self.under_way.len() > MAX_UNDER_WAY || self.bytes_under_way > MAX_BYTES_UNDER_WAY {
+            self.await_oldest()?;
+        }
+        Ok(None)
+    }
+
+    /// Waits for the answer to the block that was sent first.
+    fn await_oldest(&mut self) -> CliResult {
+        let Some(Sent {
+            hash,
+            bytes,
+            answer,
+        }) = self.under_way.pop_front()
+        else {
+            return Ok(());
+        };
+        self.bytes_under_way -= bytes;
+        self.sent.remove(&hash);
+        let outcome = answer.wait().or_fail_to(format!("take block {hash}"))?;
+        self.count.add(outcome);
         Ok(())
     }
 
@@ -111,15 +205,6 @@ impl Import {
         CliError::Failure(format!(
             "cannot import {file}: {error} ({new} new and {known} known blocks before it were taken)"
         ))
-    }
-}
-
-fn submit(access: &Access, block: &Block) -> CliResult<Submitted> {
-    match access {
-        Access::Offline(chain) => chain
-            .submit(block.clone())
-            .or_fail_to(format!("take block {}", block.hash())),
-        Access::Online(client) => submit_to_node(client, block),
     }
 }
 

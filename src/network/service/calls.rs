@@ -12,7 +12,7 @@ use super::{
     transactions::BatchVerdict,
 };
 use crate::{
-    chain::{ChainHandle, ChainReader, SubmitError},
+    chain::{BlockAccepted, ChainHandle, ChainReader, SubmitError},
     network::{
         NetworkError,
         gossip::Form,
@@ -170,16 +170,25 @@ pub(super) async fn judge_headers(
     }
 }
 
-/// Hands blocks to the chain, in order, until one fails.
+/// Hands blocks to the chain, in order and all at once, so that it can write them together; tells of them up to the first that
+/// fails. Those behind it fail with it, or wait on their branch as if they had come before it.
 pub(super) async fn judge_blocks(
     chain: ChainHandle,
     facts: Arc<FactsSource>,
     blocks: Vec<Arc<Block>>,
 ) -> Done {
     let mut verdicts = Vec::with_capacity(blocks.len());
-    for block in blocks {
+    let mut answers = Vec::with_capacity(blocks.len());
+    let count = blocks.len();
+    for (number, block) in (1..).zip(blocks) {
         let hash = block.header.hash();
-        let verdict = match submit(&chain, block).await {
+        match chain.send_block(block, number < count).await {
+            Ok(answer) => answers.push((hash, answer)),
+            Err(gone) => return Done::ChainGone(gone.to_string()),
+        }
+    }
+    for (hash, answer) in answers {
+        let verdict = match verdict_of(answer.wait().await) {
             Ok(verdict) => verdict,
             Err(gone) => return Done::ChainGone(gone),
         };
@@ -194,8 +203,8 @@ pub(super) async fn judge_blocks(
     }
 }
 
-async fn submit(chain: &ChainHandle, block: Arc<Block>) -> Result<BlockVerdict, String> {
-    match chain.submit_block(block).await {
+fn verdict_of(answer: Result<BlockAccepted, SubmitError>) -> Result<BlockVerdict, String> {
+    match answer {
         Ok(_) => Ok(BlockVerdict::Accepted),
         Err(error) => block_verdict(&error).ok_or_else(|| error.to_string()),
     }
@@ -309,7 +318,7 @@ pub(super) async fn take_gossip_block(
     block: Block,
 ) -> Done {
     let hash = block.header.hash();
-    let verdict = match submit(&chain, Arc::new(block)).await {
+    let verdict = match verdict_of(chain.submit_block(block).await) {
         Ok(verdict) => verdict,
         Err(gone) => return Done::ChainGone(gone),
     };
