@@ -36,13 +36,20 @@ impl Engine {
     /// A new chain.
     pub fn new(spec: ChainSpec) -> Self {
         let dir = crate::scratch();
-        let mut engine = Self { running: None, spec, dir };
+        let mut engine = Self {
+            running: None,
+            spec,
+            dir,
+        };
         engine.start();
         engine
     }
 
     fn start(&mut self) {
-        let options = ChainOptions { sync_writes: false, ..ChainOptions::default() };
+        let options = ChainOptions {
+            sync_writes: false,
+            ..ChainOptions::default()
+        };
         let opened = open(self.dir.path(), self.spec.clone(), options);
         self.running = Some(opened.expect("the folder can be opened"));
     }
@@ -62,7 +69,11 @@ impl Engine {
     }
 
     fn handle(&self) -> &ChainHandle {
-        &self.running.as_ref().expect("the engine runs between calls").0
+        &self
+            .running
+            .as_ref()
+            .expect("the engine runs between calls")
+            .0
     }
 
     /// Questions about the chain.
@@ -90,7 +101,11 @@ impl Engine {
             Ok(header) => header,
             Err(error) => return Answer::Undecodable(error.to_string()),
         };
-        answer(self.handle().submit_headers_blocking(vec![header]).map(|_| ()))
+        answer(
+            self.handle()
+                .submit_headers_blocking(vec![header])
+                .map(|_| ()),
+        )
     }
 }
 

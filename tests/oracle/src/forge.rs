@@ -87,15 +87,28 @@ impl Forge {
                 let public = PublicKey::from_secret_key(&curve, &secret);
                 let hash = hash160(&public.serialize());
                 let script = Script::p2pkh(&hash);
-                Key { secret, public, hash, script }
+                Key {
+                    secret,
+                    public,
+                    hash,
+                    script,
+                }
             })
             .collect();
-        Self { curve, keys, signed: HashSet::new(), salt: 0 }
+        Self {
+            curve,
+            keys,
+            signed: HashSet::new(),
+            salt: 0,
+        }
     }
 
     /// An output that pays a key.
     pub fn output(&self, key: usize, value: u64) -> TxOut {
-        TxOut { value: UncheckedAmount(value), script_pubkey: self.keys[key].script.clone() }
+        TxOut {
+            value: UncheckedAmount(value),
+            script_pubkey: self.keys[key].script.clone(),
+        }
     }
 
     /// The signature of one input, in DER without the hash type.
@@ -106,7 +119,8 @@ impl Forge {
 
     /// A low-S signature of a digest.
     pub fn sign_digest(&self, digest: &[u8; 32], key: usize) -> ecdsa::Signature {
-        self.curve.sign_ecdsa(&Message::from_digest(*digest), &self.keys[key].secret)
+        self.curve
+            .sign_ecdsa(&Message::from_digest(*digest), &self.keys[key].secret)
     }
 
     /// Writes every input's script; the model is told that they are good.
@@ -140,7 +154,11 @@ impl Forge {
                     sequence: *sequence,
                 })
                 .collect(),
-            outputs: payment.outputs.iter().map(|(key, value)| self.output(*key, *value)).collect(),
+            outputs: payment
+                .outputs
+                .iter()
+                .map(|(key, value)| self.output(*key, *value))
+                .collect(),
             lock_time: payment.lock_time,
         };
         self.sign(&mut tx, &coins);
@@ -160,7 +178,10 @@ impl Forge {
                 script_sig: Script::from(script),
                 sequence: FINAL,
             }],
-            outputs: outputs.iter().map(|(key, value)| self.output(*key, *value)).collect(),
+            outputs: outputs
+                .iter()
+                .map(|(key, value)| self.output(*key, *value))
+                .collect(),
             lock_time: 0,
         }
     }
@@ -174,7 +195,8 @@ impl Forge {
                 merkle_root: MerkleRoot::ZERO,
                 time,
                 bits: BITS,
-                nonce: 0,
+                // No two headers are equal, not even of blocks without transactions.
+                nonce: self.salt << 8,
             },
             transactions,
         }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use quarry::primitives::{Block, BlockHash, COIN, Encode, OutPoint, Transaction};
+use quarry::primitives::{Block, BlockHash, COIN, Decode, Encode, OutPoint, Transaction};
 
 use crate::forge::{FINAL, Forge, Payment, finish};
-use crate::mutations::{self, Core, How, Mutation, Stage, subsidy};
+use crate::mutations::{self, Bench, Core, Draft, How, Mutation, Stage, subsidy};
 use crate::rng::Rng;
 use crate::tally::Tally;
 use crate::trial::{Divergence, Trial, Verdict};
@@ -25,7 +25,11 @@ pub struct Shape {
 
 impl Shape {
     /// Chains of a few hundred blocks: regtest's kernel looks at all of them at every block.
-    pub const DEFAULT: Self = Self { steps: 200, payments: 10, depth: 30 };
+    pub const DEFAULT: Self = Self {
+        steps: 200,
+        payments: 10,
+        depth: 30,
+    };
 }
 
 /// A block that was made.
@@ -66,7 +70,10 @@ impl Generator {
             times: vec![genesis.header.time],
             coins: Vec::new(),
         };
-        let faults = mutations::all().into_iter().filter(|fault| matches!(fault.how, How::Block(..))).collect();
+        let faults = mutations::all()
+            .into_iter()
+            .filter(|fault| matches!(fault.how, How::Block(..)))
+            .collect();
         Self {
             forge: Forge::new(),
             // Every eighth chain keeps the kernel on disk too, so that both are closed and opened.
@@ -79,6 +86,74 @@ impl Generator {
             view,
             faults,
         }
+    }
+
+    /// A chain with a few coins that can be spent, for a test that goes on from there.
+    ///
+    /// # Panics
+    /// With a divergence.
+    pub fn ready(seed: u64) -> Self {
+        let mut chain = Self::new(seed, 1, Shape::DEFAULT);
+        chain
+            .grow(MATURITY as usize + 5)
+            .expect("an honest chain is agreed on");
+        chain
+    }
+
+    /// A block after the active tip with one payment, changed and then finished.
+    ///
+    /// # Panics
+    /// Where too few coins can be spent.
+    pub fn block_with(&mut self, change: impl FnOnce(&mut Draft, &mut Bench<'_>)) -> Vec<u8> {
+        let view = self.current();
+        self.block_after(&view, change)
+    }
+
+    /// The same after another block.
+    ///
+    /// # Panics
+    /// Where too few coins can be spent.
+    pub fn block_after(
+        &mut self,
+        view: &View,
+        change: impl FnOnce(&mut Draft, &mut Bench<'_>),
+    ) -> Vec<u8> {
+        let made = mutations::draft(&mut self.forge, view, &mut self.rng);
+        let (mut draft, mut bench) = made.expect("the chain has coins to spend");
+        change(&mut draft, &mut bench);
+        let block = self.adopt(view, draft);
+        block.to_bytes()
+    }
+
+    /// Finishes a block and remembers it, so that others can follow it; its coins are left alone.
+    fn adopt(&mut self, view: &View, draft: Draft) -> Block {
+        let raw = draft.into_bytes();
+        let block = Block::from_bytes(&raw).expect("a block that was just encoded");
+        let made = Made {
+            raw,
+            parent: view.tip,
+            height: view.height + 1,
+            time: block.header.time,
+            created: Vec::new(),
+            spent: block
+                .transactions
+                .iter()
+                .flat_map(|tx| &tx.inputs)
+                .map(|input| input.previous_output)
+                .collect(),
+            payments: Vec::new(),
+            counted: false,
+        };
+        self.made.insert(block.hash(), Rc::new(made));
+        block
+    }
+
+    /// Feeds bytes to all judges.
+    ///
+    /// # Errors
+    /// A divergence.
+    pub fn submit(&mut self, raw: &[u8]) -> Result<Verdict, Divergence> {
+        self.trial.block(raw.to_vec(), &self.forge.signed)
     }
 
     /// Makes and judges the whole chain.
@@ -124,7 +199,7 @@ impl Generator {
     }
 
     /// The coins after a block, folded from the first one.
-    fn view_at(&self, hash: BlockHash) -> View {
+    pub fn view_at(&self, hash: BlockHash) -> View {
         let mut path = Vec::new();
         let mut at = hash;
         while let Some(made) = self.made.get(&at) {
@@ -185,7 +260,11 @@ impl Generator {
         let time = if height == 1 { 1_700_000_000 } else { time };
         let mut payments: Vec<Spend> = Vec::new();
         let mut fees = 0;
-        let wanted = if height <= MATURITY { 0 } else { self.rng.below(2 * self.shape.payments + 1) };
+        let wanted = if height <= MATURITY {
+            0
+        } else {
+            self.rng.below(2 * self.shape.payments + 1)
+        };
         for spend in reuse {
             if self.rng.chance(70) && may_spend_again(view, spend, median) {
                 fees += self.apply(view, spend, height, median);
@@ -210,11 +289,20 @@ impl Generator {
     }
 
     /// Remembers a block and moves the view on to it.
-    fn keep(&mut self, before: &View, view: &mut View, block: &Block, payments: Vec<Spend>) -> BlockHash {
+    fn keep(
+        &mut self,
+        before: &View,
+        view: &mut View,
+        block: &Block,
+        payments: Vec<Spend>,
+    ) -> BlockHash {
         let hash = block.hash();
         let height = before.height + 1;
         let created = self.created(block, height, before.median());
-        let spent = payments.iter().flat_map(|(_, coins)| coins.iter().map(|coin| coin.outpoint)).collect();
+        let spent = payments
+            .iter()
+            .flat_map(|(_, coins)| coins.iter().map(|coin| coin.outpoint))
+            .collect();
         let made = Made {
             raw: block.to_bytes(),
             parent: before.tip,
@@ -235,7 +323,12 @@ impl Generator {
     }
 
     fn created(&self, block: &Block, height: u32, median: u32) -> Vec<Owned> {
-        let mut view = View { tip: BlockHash::ZERO, height, times: vec![median], coins: Vec::new() };
+        let mut view = View {
+            tip: BlockHash::ZERO,
+            height,
+            times: vec![median],
+            coins: Vec::new(),
+        };
         for (index, tx) in block.transactions.iter().enumerate() {
             self.own(&mut view, tx, height, index == 0, median);
         }
@@ -261,7 +354,8 @@ impl Generator {
     /// Takes a payment's coins out of the view and puts its outputs in. Returns its fee.
     fn apply(&self, view: &mut View, spend: &Spend, height: u32, median: u32) -> u64 {
         let (tx, coins) = spend;
-        view.coins.retain(|coin| coins.iter().all(|gone| gone.outpoint != coin.outpoint));
+        view.coins
+            .retain(|coin| coins.iter().all(|gone| gone.outpoint != coin.outpoint));
         self.own(view, tx, height, false, median);
         let value_in: u64 = coins.iter().map(|coin| coin.value).sum();
         value_in - tx.outputs.iter().map(|output| output.value.0).sum::<u64>()
@@ -270,7 +364,11 @@ impl Generator {
     fn own(&self, view: &mut View, tx: &Transaction, height: u32, coinbase: bool, median: u32) {
         let txid = tx.txid();
         for (vout, output) in (0..).zip(&tx.outputs) {
-            let key = self.forge.keys.iter().position(|key| key.script == output.script_pubkey);
+            let key = self
+                .forge
+                .keys
+                .iter()
+                .position(|key| key.script == output.script_pubkey);
             if let Some(key) = key {
                 view.coins.push(Owned {
                     outpoint: OutPoint { txid, vout },
@@ -299,9 +397,17 @@ impl Generator {
         for _ in 0..3 * inputs {
             // A quarter comes from the newest coins, so that chains inside the block grow.
             let count = view.coins.len();
-            let from = if self.rng.chance(25) { count.saturating_sub(12) } else { 0 };
-            let coin = *view.coins.get(from + self.rng.below(count.checked_sub(from).filter(|n| *n > 0)?))?;
-            let fresh = chosen.iter().all(|(other, _)| other.outpoint != coin.outpoint);
+            let from = if self.rng.chance(25) {
+                count.saturating_sub(12)
+            } else {
+                0
+            };
+            let coin = *view
+                .coins
+                .get(from + self.rng.below(count.checked_sub(from).filter(|n| *n > 0)?))?;
+            let fresh = chosen
+                .iter()
+                .all(|(other, _)| other.outpoint != coin.outpoint);
             if fresh && view.is_mature(&coin) && chosen.len() < inputs {
                 let sequence = self.sequence(&coin, version, height, median);
                 chosen.push((coin, sequence));
@@ -314,7 +420,12 @@ impl Generator {
         let fee = self.rng.between(0, total.min(10_000));
         let outputs = self.outputs(total - fee, view.coins.len());
         let lock_time = self.lock_time(&mut chosen, height, median);
-        Some(Payment { version, lock_time, inputs: chosen, outputs })
+        Some(Payment {
+            version,
+            lock_time,
+            inputs: chosen,
+            outputs,
+        })
     }
 
     /// A relative lock that has passed, often by nothing, or one that version 1 ignores.
@@ -365,7 +476,10 @@ impl Generator {
                 } else if self.rng.chance(2) {
                     0
                 } else {
-                    self.rng.between(0, left / (count - place + 1) as u64 * 2).min(left).min(50 * COIN)
+                    self.rng
+                        .between(0, left / (count - place + 1) as u64 * 2)
+                        .min(left)
+                        .min(50 * COIN)
                 };
                 left -= value;
                 (self.rng.below(crate::forge::KEYS), value)
@@ -404,7 +518,9 @@ impl Generator {
         let mut stale = stale.chunks(stale.len().div_ceil(length).max(1));
         let mut branch = Vec::new();
         for place in 0..length {
-            let faulty = (fault_at == Some(place)).then(|| self.faulty(&mut view)).flatten();
+            let faulty = (fault_at == Some(place))
+                .then(|| self.faulty(&mut view))
+                .flatten();
             let hash = faulty.unwrap_or_else(|| {
                 let reuse = stale.next().unwrap_or_default().to_vec();
                 self.make(&mut view, &reuse)
@@ -424,7 +540,9 @@ impl Generator {
         let late: Vec<Mutation> = self
             .faults
             .iter()
-            .filter(|fault| matches!(fault.how, How::Block(Stage::Connected, _)) && fault.core != Core::Takes)
+            .filter(|fault| {
+                matches!(fault.how, How::Block(Stage::Connected, _)) && fault.core != Core::Takes
+            })
             .copied()
             .collect();
         let fault = late[self.rng.below(late.len())];
@@ -439,7 +557,11 @@ impl Generator {
         self.trial.tally.mutations += 1;
         finish(&mut draft.block);
         let hash = self.keep(&before, view, &draft.block, Vec::new());
-        let made = self.made.get_mut(&hash).and_then(Rc::get_mut).expect("just made");
+        let made = self
+            .made
+            .get_mut(&hash)
+            .and_then(Rc::get_mut)
+            .expect("just made");
         made.created.clear();
         Some(hash)
     }
@@ -491,7 +613,8 @@ impl Generator {
             return Ok(false);
         };
         let view = self.current();
-        let Some((mut draft, mut bench)) = mutations::draft(&mut self.forge, &view, &mut self.rng) else {
+        let Some((mut draft, mut bench)) = mutations::draft(&mut self.forge, &view, &mut self.rng)
+        else {
             return Ok(false);
         };
         if !make(&mut draft, &mut bench) {
@@ -501,12 +624,58 @@ impl Generator {
         Ok(true)
     }
 
+    /// A fault on a branch that starts two blocks back and wins with its third: taken unseen, found when the branch wins.
+    ///
+    /// ```text
+    ///  base ── a ── tip
+    ///     └── fault ── b ── c
+    /// ```
+    ///
+    /// # Errors
+    /// A divergence.
+    ///
+    /// # Panics
+    /// Where the fault cannot be made here.
+    pub fn late_fault_on_a_branch(&mut self, fault: &Mutation) -> Result<(), Divergence> {
+        let How::Block(Stage::Connected, make) = fault.how else {
+            return Ok(());
+        };
+        let base = self.current();
+        self.grow(2)?;
+        let tip = self.trial.model.tip();
+        let found = (0..50).find_map(|_| {
+            let (mut draft, mut bench) = mutations::draft(&mut self.forge, &base, &mut self.rng)?;
+            make(&mut draft, &mut bench).then_some(draft)
+        });
+        let faulty = self.adopt(&base, found.expect("the fault can be made here"));
+        let mut branch = vec![faulty.hash()];
+        for _ in 0..2 {
+            let mut view = self.view_at(branch[branch.len() - 1]);
+            branch.push(self.make(&mut view, &[]));
+        }
+        let last = branch.pop().expect("three blocks");
+        for hash in branch {
+            self.feed_valid(&hash)?;
+        }
+        if fault.core == Core::Takes {
+            let raw = self.made[&last].raw.clone();
+            self.trial.restricted(raw, &self.forge.signed)?;
+        } else if self.feed(&last)? == Verdict::Accepted {
+            return Err(Divergence("the branch won".into()));
+        }
+        if self.trial.model.tip() != tip {
+            return Err(Divergence("the old tip did not come back".into()));
+        }
+        Ok(())
+    }
+
     /// A block that was fed before, valid or not, or a child of one.
     fn repeat(&mut self) -> Result<(), Divergence> {
         let old = self.order[self.rng.below(self.order.len())];
         self.feed(&old)?;
         if self.rng.chance(30) {
-            let recent = self.order[self.order.len() - 1 - self.rng.below(self.order.len().min(20))];
+            let recent =
+                self.order[self.order.len() - 1 - self.rng.below(self.order.len().min(20))];
             let mut view = self.view_at(recent);
             let child = self.make(&mut view, &[]);
             self.feed(&child)?;
@@ -519,9 +688,18 @@ impl Generator {
 fn may_spend_again(view: &View, spend: &Spend, median: u32) -> bool {
     let (tx, coins) = spend;
     let height = view.height + 1;
-    let reached = if tx.lock_time < 500_000_000 { height } else { median };
+    let reached = if tx.lock_time < 500_000_000 {
+        height
+    } else {
+        median
+    };
     let unlocked = tx.lock_time < reached || tx.inputs.iter().all(|input| input.sequence == FINAL);
-    let here = |wanted: &Owned| view.coins.iter().find(|coin| coin.outpoint == wanted.outpoint).copied();
+    let here = |wanted: &Owned| {
+        view.coins
+            .iter()
+            .find(|coin| coin.outpoint == wanted.outpoint)
+            .copied()
+    };
     unlocked
         && coins.iter().zip(&tx.inputs).all(|(coin, input)| {
             let Some(coin) = here(coin) else {

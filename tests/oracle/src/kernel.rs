@@ -43,7 +43,10 @@ struct Reasons;
 
 impl Log for Reasons {
     fn log(&self, message: &str) {
-        let reason = match (message.split_once("AcceptBlock FAILED ("), message.split_once(" failed, ")) {
+        let reason = match (
+            message.split_once("AcceptBlock FAILED ("),
+            message.split_once(" failed, "),
+        ) {
             (Some((_, rest)), _) => rest.trim_end().strip_suffix(')').unwrap_or(rest),
             (None, Some((head, rest))) if head.contains("ConnectBlock") => rest.trim_end(),
             _ => return,
@@ -77,15 +80,23 @@ impl Kernel {
         let heard = Arc::clone(&checked);
         let context = ContextBuilder::new()
             .chain_type(ChainType::Regtest)
-            .with_block_checked_validation(move |block: Block, state: BlockValidationStateRef<'_>| {
-                let valid = state.mode() == ValidationMode::Valid;
-                let entry = (block.hash().to_bytes(), valid, state.result());
-                heard.lock().expect("nobody panics with it").push(entry);
-            })
+            .with_block_checked_validation(
+                move |block: Block, state: BlockValidationStateRef<'_>| {
+                    let valid = state.mode() == ValidationMode::Valid;
+                    let entry = (block.hash().to_bytes(), valid, state.result());
+                    heard.lock().expect("nobody panics with it").push(entry);
+                },
+            )
             .build()
             .expect("the kernel starts");
         let dir = crate::scratch();
-        let mut kernel = Self { chain: None, context, checked, on_disk, dir };
+        let mut kernel = Self {
+            chain: None,
+            context,
+            checked,
+            on_disk,
+            dir,
+        };
         kernel.start();
         kernel
     }
@@ -177,9 +188,18 @@ impl Kernel {
     /// # Panics
     /// Where the kernel has lost it.
     pub fn block_and_spent(&self, hash: &Hash) -> (Vec<u8>, Vec<Coin>) {
-        let entry = self.chain().get_block_tree_entry(&BlockHash::from(*hash)).expect("a known block");
-        let block = self.chain().read_block_data(&entry).expect("a stored block");
-        let undo = self.chain().read_spent_outputs(&entry).expect("stored undo data");
+        let entry = self
+            .chain()
+            .get_block_tree_entry(&BlockHash::from(*hash))
+            .expect("a known block");
+        let block = self
+            .chain()
+            .read_block_data(&entry)
+            .expect("a stored block");
+        let undo = self
+            .chain()
+            .read_spent_outputs(&entry)
+            .expect("stored undo data");
         let mut spent = Vec::new();
         for tx in undo.iter() {
             for coin in tx.coins() {
@@ -192,6 +212,9 @@ impl Kernel {
                 });
             }
         }
-        (block.consensus_encode().expect("a block can be encoded"), spent)
+        (
+            block.consensus_encode().expect("a block can be encoded"),
+            spent,
+        )
     }
 }

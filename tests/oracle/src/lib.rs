@@ -34,10 +34,10 @@ pub mod view;
 pub fn scratch() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     let builder = tempfile::Builder::new().prefix("quarry-oracle-").to_owned();
-    let in_memory = builder.tempdir_in(std::env::var_os("ORACLE_SCRATCH").map_or_else(
-        || memory.to_path_buf(),
-        std::path::PathBuf::from,
-    ));
+    let in_memory = builder.tempdir_in(
+        std::env::var_os("ORACLE_SCRATCH")
+            .map_or_else(|| memory.to_path_buf(), std::path::PathBuf::from),
+    );
     in_memory
         .or_else(|_| builder.tempdir())
         .expect("a temporary folder can be made")

@@ -63,9 +63,16 @@ pub fn work(worker: &Worker) -> ExitCode {
     for number in (worker.first..).step_by(usize::try_from(worker.step).unwrap_or(1)) {
         let mut generator = Generator::new(worker.seed, number, Shape::DEFAULT);
         let outcome = generator.run();
-        let mut told = Told { number, tally: generator.trial.tally.clone(), divergence: None, saved: None };
+        let mut told = Told {
+            number,
+            tally: generator.trial.tally.clone(),
+            divergence: None,
+            saved: None,
+        };
         if let Err(divergence) = &outcome {
-            let path = worker.save.join(format!("divergence-{}-{number}.steps", worker.seed));
+            let path = worker
+                .save
+                .join(format!("divergence-{}-{number}.steps", worker.seed));
             let saved = record::save(&path, &generator.trial.steps, &generator.forge.signed);
             told.divergence = Some(divergence.to_string());
             told.saved = saved.is_ok().then_some(path);
@@ -95,7 +102,8 @@ pub fn run(run: &Run) -> ExitCode {
         let sender = sender.clone();
         std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
-                let told = serde_json::from_str::<Told>(&line).map_err(|error| format!("{error}: {line}"));
+                let told =
+                    serde_json::from_str::<Told>(&line).map_err(|error| format!("{error}: {line}"));
                 let _ = sender.send(told);
             }
             let _ = sender.send(Err(format!("job {job} ended")));
@@ -106,25 +114,36 @@ pub fn run(run: &Run) -> ExitCode {
     let mut failure = None;
     let mut shown = Instant::now();
     let mut last_of_job = vec![None; jobs.len()];
-    while failure.is_none() && (tally.blocks < run.blocks || tally.transactions < run.transactions) {
+    while failure.is_none() && (tally.blocks < run.blocks || tally.transactions < run.transactions)
+    {
         match told.recv() {
             Ok(Ok(told)) => {
                 tally.add(&told.tally);
                 let job = (told.number - run.first) % run.jobs.max(1);
                 last_of_job[usize::try_from(job).unwrap_or(0)] = Some(told.number);
                 if let Some(divergence) = told.divergence {
-                    failure = Some(describe(run, told.number, &divergence, told.saved.as_deref()));
+                    failure = Some(describe(
+                        run,
+                        told.number,
+                        &divergence,
+                        told.saved.as_deref(),
+                    ));
                 }
             }
             Ok(Err(text)) => {
-                failure = Some(format!("{text}; the jobs' last whole chains: {last_of_job:?}"));
+                failure = Some(format!(
+                    "{text}; the jobs' last whole chains: {last_of_job:?}"
+                ));
             }
             Err(_) => failure = Some("no job is left".into()),
         }
         if shown.elapsed() > Duration::from_secs(10) {
             shown = Instant::now();
             let seconds = start.elapsed().as_secs();
-            println!("{seconds:>6} s  {} chains  {} blocks  {} payments", tally.chains, tally.blocks, tally.transactions);
+            println!(
+                "{seconds:>6} s  {} chains  {} blocks  {} payments",
+                tally.chains, tally.blocks, tally.transactions
+            );
         }
     }
     for mut job in jobs {
@@ -133,7 +152,12 @@ pub fn run(run: &Run) -> ExitCode {
     }
     println!("{}", tally.table());
     println!("divergences           {:>12}", u8::from(failure.is_some()));
-    println!("seed {}, {} jobs, {:.1} s", run.seed, run.jobs, start.elapsed().as_secs_f64());
+    println!(
+        "seed {}, {} jobs, {:.1} s",
+        run.seed,
+        run.jobs,
+        start.elapsed().as_secs_f64()
+    );
     match failure {
         None => ExitCode::SUCCESS,
         Some(text) => {

@@ -67,10 +67,17 @@ impl Tally {
             format!("restrictions met      {:>12}", self.restricted),
             format!("restarts              {:>12}", self.reopened),
             format!("whole comparisons     {:>12}", self.whole),
-            format!("reorgs                {:>12}", self.reorgs.values().sum::<u64>()),
+            format!(
+                "reorgs                {:>12}",
+                self.reorgs.values().sum::<u64>()
+            ),
         ];
         for range in [1..=1, 2..=5, 6..=10, 11..=20, 21..=30] {
-            let count: u64 = self.reorgs.range(range.clone()).map(|(_, count)| count).sum();
+            let count: u64 = self
+                .reorgs
+                .range(range.clone())
+                .map(|(_, count)| count)
+                .sum();
             let label = format!("  {} to {} blocks deep", range.start(), range.end());
             lines.push(format!("{label:<22}{count:>12}"));
         }

@@ -71,12 +71,18 @@ pub struct Trial {
 enum Takers {
     All,
     KernelOnly,
+    /// All, or the kernel alone.
+    KernelAtLeast,
 }
 
 impl Trial {
     /// All three on regtest; `on_disk` keeps the kernel's databases on disk, so that it can be opened again.
     pub fn regtest(on_disk: bool) -> Self {
-        Self::new(ChainSpec::regtest(), Params::REGTEST, Some(Kernel::new(on_disk)))
+        Self::new(
+            ChainSpec::regtest(),
+            Params::REGTEST,
+            Some(Kernel::new(on_disk)),
+        )
     }
 
     /// Engine and model alone, on another chain.
@@ -96,7 +102,10 @@ impl Trial {
             engine: Engine::new(spec),
             kernel,
             steps: Vec::new(),
-            tally: Tally { chains: 1, ..Tally::default() },
+            tally: Tally {
+                chains: 1,
+                ..Tally::default()
+            },
             parents: HashMap::new(),
             astray: HashSet::new(),
             compared: Vec::new(),
@@ -129,10 +138,37 @@ impl Trial {
     ///
     /// # Errors
     /// A divergence from that.
-    pub fn restricted(&mut self, raw: Vec<u8>, signed: &HashSet<Txid>) -> Result<Verdict, Divergence> {
+    pub fn restricted(
+        &mut self,
+        raw: Vec<u8>,
+        signed: &HashSet<Txid>,
+    ) -> Result<Verdict, Divergence> {
         self.steps.push(Step::Restricted(raw.clone()));
         self.tally.restricted += 1;
         self.judge(&raw, signed, Takers::KernelOnly)
+    }
+
+    /// Feeds a block that the kernel may take though the engine does not; never the other way round. The second answer says
+    /// whether the kernel took it: if so and the engine did not, two blocks must follow that lead the kernel back.
+    ///
+    /// # Errors
+    /// A divergence.
+    pub fn probe(
+        &mut self,
+        raw: &[u8],
+        signed: &HashSet<Txid>,
+    ) -> Result<(Verdict, bool), Divergence> {
+        let before = self.astray.len();
+        let verdict = self.judge(raw, signed, Takers::KernelAtLeast)?;
+        let taken = verdict == Verdict::Accepted || self.astray.len() > before;
+        let raw = raw.to_vec();
+        let strayed = self.astray.len() > before;
+        self.steps.push(if strayed {
+            Step::Restricted(raw)
+        } else {
+            Step::Block(raw)
+        });
+        Ok((verdict, taken))
     }
 
     fn judge(
@@ -145,7 +181,6 @@ impl Trial {
         let ours = self.engine.block(raw);
         let model = self.model.block(raw, signed, unix_now());
         let kernel = self.kernel.as_ref().map(|kernel| kernel.block(raw));
-        self.compare_with_model(&ours, &model)?;
         let hash = sha256d(raw.get(..80).unwrap_or_default());
         if raw.len() >= 80 {
             self.parents.insert(hash, bytes::header(raw).parent);
@@ -153,9 +188,14 @@ impl Trial {
         if let Some(kernel) = &kernel {
             self.compare_with_kernel(&ours, kernel, hash, takers)?;
         }
+        self.compare_with_model(&ours, &model)?;
         self.compare_tips()?;
         if self.model.disconnected > 0 {
-            *self.tally.reorgs.entry(self.model.disconnected).or_default() += 1;
+            *self
+                .tally
+                .reorgs
+                .entry(self.model.disconnected)
+                .or_default() += 1;
         }
         Ok(match ours {
             engine::Answer::Undecodable(_) => Verdict::Undecodable,
@@ -163,17 +203,27 @@ impl Trial {
             engine::Answer::Refused { rule, reason, .. } => {
                 *self.tally.refused.entry(rule.to_owned()).or_default() += 1;
                 let kernel = kernel.and_then(|answer| answer.reason);
-                Verdict::Refused { rule, reason, kernel }
+                Verdict::Refused {
+                    rule,
+                    reason,
+                    kernel,
+                }
             }
         })
     }
 
-    fn compare_with_model(&self, ours: &engine::Answer, model: &model::Verdict) -> Result<(), Divergence> {
+    fn compare_with_model(
+        &self,
+        ours: &engine::Answer,
+        model: &model::Verdict,
+    ) -> Result<(), Divergence> {
         match (ours, model) {
             (engine::Answer::Undecodable(_), model::Verdict::Undecodable)
             | (engine::Answer::Accepted, model::Verdict::Accepted)
             | (engine::Answer::Refused { .. }, model::Verdict::Refused(_)) => Ok(()),
-            _ => Err(Divergence(format!("the engine says {ours:?}, the model says {model:?}"))),
+            _ => Err(Divergence(format!(
+                "the engine says {ours:?}, the model says {model:?}"
+            ))),
         }
     }
 
@@ -184,11 +234,17 @@ impl Trial {
         hash: Hash,
         takers: Takers,
     ) -> Result<(), Divergence> {
-        let found_bad: HashSet<Hash> =
-            kernel.checked.iter().filter(|(_, valid, _)| !valid).map(|(hash, ..)| *hash).collect();
+        let found_bad: HashSet<Hash> = kernel
+            .checked
+            .iter()
+            .filter(|(_, valid, _)| !valid)
+            .map(|(hash, ..)| *hash)
+            .collect();
         let taken = kernel.stored && !self.descends_from(hash, &found_bad);
         let differ = |what: &str| {
-            Err(Divergence(format!("{what}: the engine says {ours:?}, the kernel says {kernel:?}")))
+            Err(Divergence(format!(
+                "{what}: the engine says {ours:?}, the kernel says {kernel:?}"
+            )))
         };
         if takers == Takers::KernelOnly {
             if !taken {
@@ -200,6 +256,10 @@ impl Trial {
             self.astray.insert(hash);
             return Ok(());
         }
+        if takers == Takers::KernelAtLeast && taken && *ours != engine::Answer::Accepted {
+            self.astray.insert(hash);
+            return Ok(());
+        }
         if kernel.decoded == matches!(ours, engine::Answer::Undecodable(_)) {
             return differ("they do not agree whether the bytes are a block");
         }
@@ -208,7 +268,10 @@ impl Trial {
         }
         // A heavier branch can make the kernel look at blocks that it took unseen.
         for bad in found_bad.iter().filter(|bad| **bad != hash) {
-            let info = self.engine.reader().header_info(&quarry::primitives::BlockHash::from_bytes(*bad));
+            let info = self
+                .engine
+                .reader()
+                .header_info(&quarry::primitives::BlockHash::from_bytes(*bad));
             if !info.is_some_and(|info| info.is_invalid) {
                 return differ("the kernel found an older block invalid and the engine did not");
             }
@@ -231,13 +294,17 @@ impl Trial {
         let ours = self.engine.reader().tip().hash;
         let differs = |who: &str, tip: Hash| {
             let tip = quarry::primitives::BlockHash::from_bytes(tip);
-            Err(Divergence(format!("the engine's tip is {ours}, the {who}'s is {tip}")))
+            Err(Divergence(format!(
+                "the engine's tip is {ours}, the {who}'s is {tip}"
+            )))
         };
         if self.model.tip() != ours.to_bytes() {
             return differs("model", self.model.tip());
         }
         match self.kernel.as_ref().map(Kernel::tip) {
-            Some(tip) if tip != ours.to_bytes() && !self.astray.contains(&tip) => differs("kernel", tip),
+            Some(tip) if tip != ours.to_bytes() && !self.astray.contains(&tip) => {
+                differs("kernel", tip)
+            }
             _ => Ok(()),
         }
     }
@@ -255,13 +322,19 @@ impl Trial {
         if let Some(kernel) = &self.kernel {
             let answer = kernel.header(&raw);
             if answer.stored != (ours == engine::Answer::Accepted) {
-                return Err(Divergence(format!("header: the engine says {ours:?}, the kernel says {answer:?}")));
+                return Err(Divergence(format!(
+                    "header: the engine says {ours:?}, the kernel says {answer:?}"
+                )));
             }
         }
         self.steps.push(Step::Header(raw));
         self.compare_tips()?;
         Ok(match ours {
-            engine::Answer::Refused { rule, reason, .. } => Verdict::Refused { rule, reason, kernel: None },
+            engine::Answer::Refused { rule, reason, .. } => Verdict::Refused {
+                rule,
+                reason,
+                kernel: None,
+            },
             _ => Verdict::Accepted,
         })
     }
@@ -287,7 +360,12 @@ impl Trial {
     pub fn compare_all(&mut self) -> Result<(), Divergence> {
         self.tally.whole += 1;
         let active = self.model.active().to_vec();
-        let same = self.compared.iter().zip(&active).take_while(|((old, _), new)| old == *new).count();
+        let same = self
+            .compared
+            .iter()
+            .zip(&active)
+            .take_while(|((old, _), new)| old == *new)
+            .count();
         self.compared.truncate(same);
         for (height, hash) in active.iter().enumerate().skip(same) {
             let change = self.compare_block(height, hash)?;
@@ -299,21 +377,35 @@ impl Trial {
     /// Compares one active block; returns by how much it changed the supply.
     fn compare_block(&self, height: usize, hash: &Hash) -> Result<i128, Divergence> {
         let id = quarry::primitives::BlockHash::from_bytes(*hash);
-        let differ = |what: &str| Err(Divergence(format!("{what} of block {id} at {height} differ")));
+        let differ = |what: &str| {
+            Err(Divergence(format!(
+                "{what} of block {id} at {height} differ"
+            )))
+        };
         let reader = self.engine.reader();
         let at = u32::try_from(height).expect("heights are 32-bit");
         if reader.hash_at(at) != Some(id) {
             return differ("the hashes");
         }
         let expected = self.model.spent(hash);
-        let undo = reader.undo(&id).expect("the disk works").unwrap_or_default();
+        let undo = reader
+            .undo(&id)
+            .expect("the disk works")
+            .unwrap_or_default();
         let ours: Vec<Coin> = undo.spent.iter().map(plain_coin).collect();
         if ours != expected {
             return differ("the engine's and the model's spent coins");
         }
-        let raw = reader.raw_block(&id).expect("the disk works").unwrap_or_default();
+        let raw = reader
+            .raw_block(&id)
+            .expect("the disk works")
+            .unwrap_or_default();
         let Some(kernel) = self.kernel.as_ref().filter(|_| height > 0) else {
-            return Ok(if height == 0 { 0 } else { supply_change(&raw, expected) });
+            return Ok(if height == 0 {
+                0
+            } else {
+                supply_change(&raw, expected)
+            });
         };
         if kernel.hash_at(height) != Some(*hash) {
             return differ("the engine's and the kernel's hashes");
@@ -331,7 +423,9 @@ impl Trial {
     fn compare_coins(&self) -> Result<(), Divergence> {
         let audit = self.engine.audit();
         if !audit.is_sound() {
-            return Err(Divergence(format!("the engine's own counts differ: {audit:?}")));
+            return Err(Divergence(format!(
+                "the engine's own counts differ: {audit:?}"
+            )));
         }
         let mut expected = CoinStats {
             tip: audit.recorded.tip,
@@ -339,18 +433,31 @@ impl Trial {
             ..CoinStats::EMPTY
         };
         for ((txid, vout), coin) in self.model.coins() {
-            let outpoint = OutPoint { txid: Txid::from_bytes(*txid), vout: *vout };
+            let outpoint = OutPoint {
+                txid: Txid::from_bytes(*txid),
+                vout: *vout,
+            };
             expected.add(&outpoint, &stored_coin(coin));
         }
         if expected != audit.recorded {
-            return Err(Divergence(format!("the model's coins are {expected:?}, the engine's {:?}", audit.recorded)));
+            return Err(Divergence(format!(
+                "the model's coins are {expected:?}, the engine's {:?}",
+                audit.recorded
+            )));
         }
         // Folded from the kernel's own blocks and undo data where there is a kernel.
         let supply: i128 = self.compared.iter().map(|(_, change)| change).sum();
         // The first block of another chain pays a coin that can be spent.
-        let genesis = if self.kernel.is_some() { 0 } else { self.genesis_coins() };
+        let genesis = if self.kernel.is_some() {
+            0
+        } else {
+            self.genesis_coins()
+        };
         if supply + genesis != i128::from(expected.total) {
-            return Err(Divergence(format!("the blocks add up to {supply}, the coins to {}", expected.total)));
+            return Err(Divergence(format!(
+                "the blocks add up to {supply}, the coins to {}",
+                expected.total
+            )));
         }
         Ok(())
     }
@@ -358,15 +465,25 @@ impl Trial {
     fn genesis_coins(&self) -> i128 {
         let block = self.engine.reader().spec().genesis_block();
         let outputs = &block.transactions[0].outputs;
-        let coins = outputs.iter().filter(|output| output.script_pubkey.as_p2pkh().is_some());
+        let coins = outputs
+            .iter()
+            .filter(|output| output.script_pubkey.as_p2pkh().is_some());
         coins.map(|output| i128::from(output.value.0)).sum()
     }
 }
 
 fn supply_change(raw: &[u8], spent: &[Coin]) -> i128 {
     let body = bytes::block(raw).expect("a stored block is a block");
-    let made = body.txs.iter().flat_map(|tx| &tx.outputs).map(|output| i128::from(output.value));
-    made.sum::<i128>() - spent.iter().map(|coin| i128::from(coin.value)).sum::<i128>()
+    let made = body
+        .txs
+        .iter()
+        .flat_map(|tx| &tx.outputs)
+        .map(|output| i128::from(output.value));
+    made.sum::<i128>()
+        - spent
+            .iter()
+            .map(|coin| i128::from(coin.value))
+            .sum::<i128>()
 }
 
 fn plain_coin(coin: &StoredCoin) -> Coin {
@@ -381,7 +498,9 @@ fn plain_coin(coin: &StoredCoin) -> Coin {
 fn stored_coin(coin: &Coin) -> StoredCoin {
     StoredCoin {
         value: Amount::from_units(coin.value).expect("the model checked it"),
-        pubkey_hash: Script::from(coin.script.clone()).as_p2pkh().expect("the model keeps no other"),
+        pubkey_hash: Script::from(coin.script.clone())
+            .as_p2pkh()
+            .expect("the model keeps no other"),
         height: coin.height,
         is_coinbase: coin.coinbase,
     }

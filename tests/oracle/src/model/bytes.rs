@@ -126,7 +126,12 @@ impl<'a> Cursor<'a> {
 
     fn number(&mut self, width: usize) -> Option<u64> {
         let bytes = self.take(width)?;
-        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+        )
     }
 
     fn word(&mut self) -> Option<u32> {
@@ -165,10 +170,20 @@ impl<'a> Cursor<'a> {
         for _ in 0..self.size()? {
             let value = self.number(8)?;
             let script_len = self.size()?;
-            outputs.push(Output { value, script: self.take(script_len)?.to_vec() });
+            outputs.push(Output {
+                value,
+                script: self.take(script_len)?.to_vec(),
+            });
         }
         let lock_time = self.word()?;
         let bytes = &self.bytes[start..self.at];
-        Some(Tx { txid: sha256d(bytes), size: bytes.len(), version, inputs, outputs, lock_time })
+        Some(Tx {
+            txid: sha256d(bytes),
+            size: bytes.len(),
+            version,
+            inputs,
+            outputs,
+            lock_time,
+        })
     }
 }

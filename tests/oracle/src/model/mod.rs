@@ -25,7 +25,11 @@ pub struct Params {
 
 impl Params {
     /// Bitcoin Core's regtest.
-    pub const REGTEST: Self = Self { subsidy: 5_000_000_000, halving: 150, maturity: 100 };
+    pub const REGTEST: Self = Self {
+        subsidy: 5_000_000_000,
+        halving: 150,
+        maturity: 100,
+    };
 }
 
 /// An unspent output.
@@ -127,7 +131,10 @@ impl Model {
 
     /// What a connected block spent, in block order.
     pub fn spent(&self, hash: &Hash) -> &[Coin] {
-        self.nodes.get(hash).and_then(|node| node.spent.as_deref()).unwrap_or_default()
+        self.nodes
+            .get(hash)
+            .and_then(|node| node.spent.as_deref())
+            .unwrap_or_default()
     }
 
     /// Takes a header.
@@ -211,7 +218,10 @@ impl Model {
         let mut queue = vec![(hash, rule)];
         while let Some((hash, rule)) = queue.pop() {
             self.nodes.get_mut(&hash).expect("the header is known").bad = Some(rule);
-            let children = self.nodes.iter().filter(|(_, node)| node.header.parent == hash);
+            let children = self
+                .nodes
+                .iter()
+                .filter(|(_, node)| node.header.parent == hash);
             queue.extend(children.map(|(child, _)| (*child, "InvalidParent")));
         }
     }
@@ -226,7 +236,10 @@ impl Model {
                 continue;
             }
             self.clock += 1;
-            self.nodes.get_mut(&hash).expect("the header is known").linked = Some(self.clock);
+            self.nodes
+                .get_mut(&hash)
+                .expect("the header is known")
+                .linked = Some(self.clock);
             let mut children: Vec<(u64, Hash)> = self
                 .nodes
                 .iter()
@@ -258,7 +271,11 @@ impl Model {
                     .expect("the old chain was connected before");
             }
         }
-        let shared = before.iter().zip(&self.active).take_while(|(old, new)| old == new).count();
+        let shared = before
+            .iter()
+            .zip(&self.active)
+            .take_while(|(old, new)| old == new)
+            .count();
         self.disconnected = before.len() - shared;
     }
 
@@ -268,15 +285,23 @@ impl Model {
             return self.connect(tip, signed);
         }
         let mut path = vec![tip];
-        while let Some(node) = self.nodes.get(&self.nodes[&path[path.len() - 1]].header.parent) {
+        while let Some(node) = self
+            .nodes
+            .get(&self.nodes[&path[path.len() - 1]].header.parent)
+        {
             path.push(node.header.hash);
         }
         let genesis = path.pop().expect("every path begins with the first block");
-        let first = self.nodes[&genesis].body.clone().expect("the first block has its body");
+        let first = self.nodes[&genesis]
+            .body
+            .clone()
+            .expect("the first block has its body");
         self.active = vec![genesis];
         self.coins.clear();
         rules::add_coins(&mut self.coins, &first.txs[0], 0, true);
-        path.into_iter().rev().try_for_each(|hash| self.connect(hash, signed))
+        path.into_iter()
+            .rev()
+            .try_for_each(|hash| self.connect(hash, signed))
     }
 
     /// Appends one block. Where it breaks a rule, the coins are as if it had not been tried.
@@ -289,10 +314,17 @@ impl Model {
             rules::fold(&mut self.coins, &body, height);
         } else {
             let medians: Vec<u32> = self.medians_of(&body);
-            let place = rules::Place { height, medians: &medians, params: self.params };
+            let place = rules::Place {
+                height,
+                medians: &medians,
+                params: self.params,
+            };
             let spent = rules::connect(&mut self.coins, &body, &place, signed)
                 .map_err(|rule| (hash, rule))?;
-            self.nodes.get_mut(&hash).expect("the header is known").spent = Some(spent);
+            self.nodes
+                .get_mut(&hash)
+                .expect("the header is known")
+                .spent = Some(spent);
         }
         self.active.push(hash);
         Ok(())
@@ -301,11 +333,21 @@ impl Model {
     /// The median time of each active block; computed only where a relative lock may ask for it.
     fn medians_of(&self, body: &Body) -> Vec<u32> {
         let tip = self.active.len() - 1;
-        let asks = body.txs.iter().flat_map(|tx| &tx.inputs).any(|input| input.sequence & 1 << 22 != 0);
+        let asks = body
+            .txs
+            .iter()
+            .flat_map(|tx| &tx.inputs)
+            .any(|input| input.sequence & 1 << 22 != 0);
         self.active
             .iter()
             .enumerate()
-            .map(|(height, hash)| if asks || height == tip { self.median(hash) } else { 0 })
+            .map(|(height, hash)| {
+                if asks || height == tip {
+                    self.median(hash)
+                } else {
+                    0
+                }
+            })
             .collect()
     }
 }

@@ -41,11 +41,20 @@ pub fn body_matches_header(body: &Body) -> Result<(), &'static str> {
         if whole < level.len() {
             level.push(level[whole]);
         }
-        level = level.chunks(2).map(|pair| sha256d(&pair.concat())).collect();
+        level = level
+            .chunks(2)
+            .map(|pair| sha256d(&pair.concat()))
+            .collect();
     }
-    check(level.first().copied().unwrap_or_default() == body.header.merkle_root, "MerkleRootMismatch")?;
+    check(
+        level.first().copied().unwrap_or_default() == body.header.merkle_root,
+        "MerkleRootMismatch",
+    )?;
     check(!repeats, "MerkleTreeMutated")?;
-    check(body.txs.iter().all(|tx| tx.size != 64), "SixtyFourByteTransaction")
+    check(
+        body.txs.iter().all(|tx| tx.size != 64),
+        "SixtyFourByteTransaction",
+    )
 }
 
 /// A block in its place, before its coins are looked at.
@@ -57,8 +66,14 @@ pub fn block(body: &Body, height: u32, median: u32) -> Result<(), &'static str> 
     // The forge writes no opcode that counts into a coinbase script, so outputs are all there is.
     let sigops: usize = body.txs.iter().map(|tx| tx.outputs.len()).sum();
     check(sigops <= MAX_SIGOPS, "TooManySigops")?;
-    check(body.txs.iter().all(|tx| is_final(tx, height, median)), "NotFinal")?;
-    check(begins_with_height(&body.txs[0].inputs[0].script, height), "CoinbaseHeight")
+    check(
+        body.txs.iter().all(|tx| is_final(tx, height, median)),
+        "NotFinal",
+    )?;
+    check(
+        begins_with_height(&body.txs[0].inputs[0].script, height),
+        "CoinbaseHeight",
+    )
 }
 
 fn is_coinbase(tx: &Tx) -> bool {
@@ -78,9 +93,15 @@ fn transaction(tx: &Tx) -> Result<(), &'static str> {
     let different: HashSet<_> = tx.inputs.iter().map(|input| input.coin).collect();
     check(different.len() == tx.inputs.len(), "DuplicateInput")?;
     if is_coinbase(tx) {
-        return check((2..=100).contains(&tx.inputs[0].script_len), "CoinbaseScriptLength");
+        return check(
+            (2..=100).contains(&tx.inputs[0].script_len),
+            "CoinbaseScriptLength",
+        );
     }
-    check(tx.inputs.iter().all(|input| input.coin != NO_COIN), "NullInput")
+    check(
+        tx.inputs.iter().all(|input| input.coin != NO_COIN),
+        "NullInput",
+    )
 }
 
 fn is_p2pkh(script: &[u8]) -> bool {
@@ -88,8 +109,14 @@ fn is_p2pkh(script: &[u8]) -> bool {
 }
 
 fn is_final(tx: &Tx, height: u32, median: u32) -> bool {
-    let now = if tx.lock_time < 500_000_000 { height } else { median };
-    tx.lock_time < now || tx.lock_time == 0 || tx.inputs.iter().all(|input| input.sequence == u32::MAX)
+    let now = if tx.lock_time < 500_000_000 {
+        height
+    } else {
+        median
+    };
+    tx.lock_time < now
+        || tx.lock_time == 0
+        || tx.inputs.iter().all(|input| input.sequence == u32::MAX)
 }
 
 /// BIP34: the height as a script number, pushed in the shortest form.
@@ -103,7 +130,9 @@ fn begins_with_height(script: &[u8], height: u32) -> bool {
         0x80..=0x7fff => vec![low, middle],
         _ => vec![low, middle, high],
     };
-    script.len() > number.len() && script[0] == number.len() as u8 && script[1..].starts_with(&number)
+    script.len() > number.len()
+        && script[0] == number.len() as u8
+        && script[1..].starts_with(&number)
 }
 
 /// Where a block is connected.
@@ -123,7 +152,11 @@ pub fn connect(
     place: &Place<'_>,
     signed: &HashSet<Txid>,
 ) -> Result<Vec<Coin>, &'static str> {
-    let mut after = Change { below: coins, gone: HashSet::new(), made: Coins::new() };
+    let mut after = Change {
+        below: coins,
+        gone: HashSet::new(),
+        made: Coins::new(),
+    };
     let mut spent = Vec::new();
     let mut fees = 0;
     add_coins(&mut after.made, &body.txs[0], place.height, true);
@@ -133,7 +166,10 @@ pub fn connect(
             let coin = after.take(&input.coin).ok_or("MissingCoin")?;
             let mature = !coin.coinbase || place.height >= coin.height + place.params.maturity;
             check(mature, "ImmatureCoinbase")?;
-            check(relative_lock_passed(tx.version, input.sequence, &coin, place), "SequenceLock")?;
+            check(
+                relative_lock_passed(tx.version, input.sequence, &coin, place),
+                "SequenceLock",
+            )?;
             value_in += coin.value;
             check(value_in <= MAX_MONEY, "InputSum")?;
             spent.push(coin);
@@ -145,7 +181,11 @@ pub fn connect(
         add_coins(&mut after.made, tx, place.height, false);
     }
     let claimed: u64 = body.txs[0].outputs.iter().map(|output| output.value).sum();
-    let subsidy = place.params.subsidy.checked_shr(place.height / place.params.halving).unwrap_or(0);
+    let subsidy = place
+        .params
+        .subsidy
+        .checked_shr(place.height / place.params.halving)
+        .unwrap_or(0);
     check(subsidy + fees <= MAX_MONEY, "FeeSum")?;
     check(claimed <= subsidy + fees, "CoinbaseAmount")?;
     let good = |tx: &Tx| signed.contains(&Txid::from_bytes(tx.txid));
@@ -194,7 +234,12 @@ pub fn add_coins(coins: &mut Coins, tx: &Tx, height: u32, coinbase: bool) {
     for (index, output) in (0..).zip(&tx.outputs) {
         // Only the first block of regtest has another output.
         if is_p2pkh(&output.script) {
-            let coin = Coin { value: output.value, script: output.script.clone(), height, coinbase };
+            let coin = Coin {
+                value: output.value,
+                script: output.script.clone(),
+                height,
+                coinbase,
+            };
             coins.insert((tx.txid, index), coin);
         }
     }

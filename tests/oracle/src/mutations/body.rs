@@ -8,50 +8,107 @@ use crate::forge::{FINAL, Payment};
 
 /// All of them.
 pub const ALL: &[Mutation] = &[
-    received("the merkle root is another", "MerkleRootMismatch", Core::Same, |draft, _| {
-        draft.commit = false;
-        true
-    }),
-    received("the last transaction is doubled", "MerkleTreeMutated", Core::Same, doubled_tail),
-    received("a coinbase of 64 bytes", "SixtyFourByteTransaction", Core::Takes, sixty_four_bytes),
+    received(
+        "the merkle root is another",
+        "MerkleRootMismatch",
+        Core::Same,
+        |draft, _| {
+            draft.commit = false;
+            true
+        },
+    ),
+    received(
+        "the last transaction is doubled",
+        "MerkleTreeMutated",
+        Core::Same,
+        doubled_tail,
+    ),
+    received(
+        "a coinbase of 64 bytes",
+        "SixtyFourByteTransaction",
+        Core::Takes,
+        sixty_four_bytes,
+    ),
     received("no coinbase", "CoinbaseMissing", Core::Same, |draft, _| {
         draft.block.transactions.remove(0);
         true
     }),
-    received("no transactions", "CoinbaseMissing", Core::Refuses("bad-blk-length"), |draft, _| {
-        draft.block.transactions.clear();
-        true
-    }),
-    received("the coinbase is second", "CoinbaseMissing", Core::Same, |draft, _| {
-        draft.block.transactions.swap(0, 1);
-        true
-    }),
-    received("two coinbases", "CoinbaseNotFirst", Core::Same, |draft, bench| {
-        let second = bench.forge.coinbase(bench.height(), &[(2, 0)]);
-        draft.block.transactions.push(second);
-        true
-    }),
-    received("the height is one too high", "CoinbaseHeight", Core::Same, |draft, bench| {
-        let push = [height_push(bench.height() + 1), vec![1, 2, 3, 4]].concat();
-        coinbase_script(draft, push)
-    }),
-    received("the height is not pushed in the shortest form", "CoinbaseHeight", Core::Same, |draft, bench| {
-        let [low, high, ..] = bench.height().to_le_bytes();
-        coinbase_script(draft, vec![3, low, high, 0, 9, 9])
-    }),
-    received("the coinbase script has 1 byte", "CoinbaseScriptLength", Core::Same, |draft, _| {
-        coinbase_script(draft, vec![0x51])
-    }),
-    received("the coinbase script has 101 bytes", "CoinbaseScriptLength", Core::Same, |draft, bench| {
-        let mut script = height_push(bench.height());
-        script.resize(101, 0);
-        coinbase_script(draft, script)
-    }),
-    connected("the coinbase takes one unit too much", "CoinbaseAmount", Core::Same, |draft, bench| {
-        draft.block.transactions[0].outputs[0].value.0 = subsidy(bench.height()) + 1;
-        true
-    }),
-    heavy("20,001 signature operations", "TooManySigops", too_many_sigops),
+    received(
+        "no transactions",
+        "CoinbaseMissing",
+        Core::Refuses("bad-blk-length"),
+        |draft, _| {
+            draft.block.transactions.clear();
+            true
+        },
+    ),
+    received(
+        "the coinbase is second",
+        "CoinbaseMissing",
+        Core::Same,
+        |draft, _| {
+            draft.block.transactions.swap(0, 1);
+            true
+        },
+    ),
+    received(
+        "two coinbases",
+        "CoinbaseNotFirst",
+        Core::Same,
+        |draft, bench| {
+            let second = bench.forge.coinbase(bench.height(), &[(2, 0)]);
+            draft.block.transactions.push(second);
+            true
+        },
+    ),
+    received(
+        "the height is one too high",
+        "CoinbaseHeight",
+        Core::Same,
+        |draft, bench| {
+            let push = [height_push(bench.height() + 1), vec![1, 2, 3, 4]].concat();
+            coinbase_script(draft, push)
+        },
+    ),
+    received(
+        "the height is not pushed in the shortest form",
+        "CoinbaseHeight",
+        Core::Same,
+        |draft, bench| {
+            let [low, high, ..] = bench.height().to_le_bytes();
+            coinbase_script(draft, vec![3, low, high, 0, 9, 9])
+        },
+    ),
+    received(
+        "the coinbase script has 1 byte",
+        "CoinbaseScriptLength",
+        Core::Same,
+        |draft, _| coinbase_script(draft, vec![0x51]),
+    ),
+    received(
+        "the coinbase script has 101 bytes",
+        "CoinbaseScriptLength",
+        Core::Same,
+        |draft, bench| {
+            let mut script = height_push(bench.height());
+            script.resize(101, 0);
+            coinbase_script(draft, script)
+        },
+    ),
+    connected(
+        "the coinbase takes one unit too much",
+        "CoinbaseAmount",
+        Core::Same,
+        |draft, bench| {
+            draft.block.transactions[0].outputs[0].value.0 = subsidy(bench.height()) + 1;
+            true
+        },
+    ),
+    heavy(
+        "20,001 signature operations",
+        "TooManySigops",
+        too_many_sigops,
+    ),
     heavy("1,000,001 bytes", "BlockTooLarge", one_byte_too_large),
 ];
 
@@ -75,8 +132,10 @@ fn doubled_tail(draft: &mut Draft, bench: &mut Bench<'_>) -> bool {
 fn sixty_four_bytes(draft: &mut Draft, bench: &mut Bench<'_>) -> bool {
     let mut script = height_push(bench.height());
     script.resize(4, 7);
-    draft.block.transactions[0].outputs =
-        vec![TxOut { value: UncheckedAmount(0), script_pubkey: Script::default() }];
+    draft.block.transactions[0].outputs = vec![TxOut {
+        value: UncheckedAmount(0),
+        script_pubkey: Script::default(),
+    }];
     coinbase_script(draft, script)
 }
 
@@ -92,7 +151,10 @@ fn too_many_sigops(draft: &mut Draft, bench: &mut Bench<'_>) -> bool {
 fn one_byte_too_large(draft: &mut Draft, _: &mut Bench<'_>) -> bool {
     use quarry::primitives::{Encode, Txid};
     let input = |index: u32, script_len: usize| TxIn {
-        previous_output: OutPoint { txid: Txid::from_bytes([7; 32]), vout: index },
+        previous_output: OutPoint {
+            txid: Txid::from_bytes([7; 32]),
+            vout: index,
+        },
         script_sig: Script::from(vec![0; script_len]),
         sequence: FINAL,
     };

@@ -27,7 +27,10 @@ pub const ALL: &[Mutation] = &[
 
 fn input(script_len: usize) -> TxIn {
     TxIn {
-        previous_output: OutPoint { txid: Txid::from_bytes([7; 32]), vout: 0 },
+        previous_output: OutPoint {
+            txid: Txid::from_bytes([7; 32]),
+            vout: 0,
+        },
         script_sig: Script::from(vec![0; script_len]),
         sequence: FINAL,
     }
@@ -35,6 +38,11 @@ fn input(script_len: usize) -> TxIn {
 
 fn check(inputs: Vec<TxIn>) -> Result<(), RuleError> {
     let outputs = vec![Forge::new().output(0, 1)];
-    let tx = Transaction { version: 2, inputs, outputs, lock_time: 0 };
+    let tx = Transaction {
+        version: 2,
+        inputs,
+        outputs,
+        lock_time: 0,
+    };
     check_transaction_in_isolation(&ChainSpec::regtest(), &tx)
 }

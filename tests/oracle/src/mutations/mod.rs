@@ -7,10 +7,13 @@ mod payments;
 mod rich;
 mod scripts;
 
+pub use scripts::high_s;
+
 use quarry::consensus::RuleError;
 use quarry::primitives::{Block, Encode};
 
 use crate::forge::{Forge, Payment, finish, mine};
+use crate::generator::Generator;
 use crate::rng::Rng;
 use crate::trial::{Divergence, Trial, Verdict};
 use crate::view::{Owned, View};
@@ -113,20 +116,43 @@ pub struct Mutation {
 }
 
 const fn received(name: &'static str, rule: &'static str, core: Core, make: Make) -> Mutation {
-    Mutation { name, rule, core, how: How::Block(Stage::Received, make) }
+    Mutation {
+        name,
+        rule,
+        core,
+        how: How::Block(Stage::Received, make),
+    }
 }
 
 const fn connected(name: &'static str, rule: &'static str, core: Core, make: Make) -> Mutation {
-    Mutation { name, rule, core, how: How::Block(Stage::Connected, make) }
+    Mutation {
+        name,
+        rule,
+        core,
+        how: How::Block(Stage::Connected, make),
+    }
 }
 
 const fn heavy(name: &'static str, rule: &'static str, make: Make) -> Mutation {
-    Mutation { name, rule, core: Core::Same, how: How::Heavy(make) }
+    Mutation {
+        name,
+        rule,
+        core: Core::Same,
+        how: How::Heavy(make),
+    }
 }
 
 /// All faults.
 pub fn all() -> Vec<Mutation> {
-    [headers::ALL, body::ALL, payments::ALL, scripts::ALL, rich::ALL, direct::ALL].concat()
+    [
+        headers::ALL,
+        body::ALL,
+        payments::ALL,
+        scripts::ALL,
+        rich::ALL,
+        direct::ALL,
+    ]
+    .concat()
 }
 
 /// A block after the view's tip with one payment, or nothing where no coin is mature.
@@ -135,8 +161,12 @@ pub fn draft<'a>(
     view: &'a View,
     rng: &'a mut Rng,
 ) -> Option<(Draft, Bench<'a>)> {
-    let mut mature: Vec<Owned> =
-        view.coins.iter().filter(|coin| view.is_mature(coin) && coin.value > 1000).copied().collect();
+    let mut mature: Vec<Owned> = view
+        .coins
+        .iter()
+        .filter(|coin| view.is_mature(coin) && coin.value > 1000)
+        .copied()
+        .collect();
     if mature.len() < 3 {
         return None;
     }
@@ -146,8 +176,21 @@ pub fn draft<'a>(
     let height = view.height + 1;
     let coinbase = forge.coinbase(height, &[(0, subsidy(height))]);
     let block = forge.block(view, view.median() + 600, vec![coinbase, payment.0]);
-    let draft = Draft { block, commit: true, meet: true };
-    Some((draft, Bench { forge, view, rng, spent, left: mature }))
+    let draft = Draft {
+        block,
+        commit: true,
+        meet: true,
+    };
+    Some((
+        draft,
+        Bench {
+            forge,
+            view,
+            rng,
+            spent,
+            left: mature,
+        },
+    ))
 }
 
 /// What a block may create on regtest.
@@ -171,6 +214,29 @@ impl Draft {
 }
 
 impl Mutation {
+    /// Makes the fault on a chain that is ready for it and compares all judges, the engine's rule and the kernel's reason.
+    ///
+    /// # Errors
+    /// A divergence, or that the fault cannot be made there.
+    pub fn try_on(&self, chain: &mut Generator) -> Result<(), Divergence> {
+        match self.how {
+            How::Block(..) | How::Heavy(_) => {
+                // A fault that needs a coin of some age may meet one of another.
+                for _ in 0..50 {
+                    if chain.try_fault(self)? {
+                        return Ok(());
+                    }
+                }
+                Err(Divergence(format!("{}: cannot be made here", self.name)))
+            }
+            How::Rich(run) => run()?.last().map_or(Ok(()), |verdict| self.judge(verdict)),
+            How::Direct(ask) => match ask() {
+                Err(rule) if rule.name() == self.rule => Ok(()),
+                other => Err(Divergence(format!("{}: {other:?}", self.name))),
+            },
+        }
+    }
+
     /// Feeds the faulty bytes at the tip and compares all judges, the engine's rule and the kernel's reason.
     ///
     /// # Errors
@@ -190,11 +256,19 @@ impl Mutation {
     /// # Errors
     /// A divergence.
     pub fn judge(&self, verdict: &Verdict) -> Result<(), Divergence> {
-        let Verdict::Refused { rule, reason, kernel } = verdict else {
+        let Verdict::Refused {
+            rule,
+            reason,
+            kernel,
+        } = verdict
+        else {
             return Err(Divergence(format!("{}: {verdict:?}", self.name)));
         };
         if *rule != self.rule {
-            return Err(Divergence(format!("{}: refused by {rule}, not by {}", self.name, self.rule)));
+            return Err(Divergence(format!(
+                "{}: refused by {rule}, not by {}",
+                self.name, self.rule
+            )));
         }
         let expected = match self.core {
             Core::Same => reason,

@@ -18,7 +18,12 @@ pub const ALL: &[Mutation] = &[
         how: How::Rich(|| {
             run(|forge, coins| {
                 let inputs = coins.iter().map(|coin| (*coin, FINAL)).collect();
-                let payment = Payment { inputs, outputs: vec![(0, 1)], version: 2, lock_time: 0 };
+                let payment = Payment {
+                    inputs,
+                    outputs: vec![(0, 1)],
+                    version: 2,
+                    lock_time: 0,
+                };
                 vec![forge.pay(&payment).0]
             })
         }),
@@ -29,7 +34,10 @@ pub const ALL: &[Mutation] = &[
         core: Core::Same,
         how: How::Rich(|| {
             run(|forge, coins| {
-                coins.iter().map(|coin| forge.pay(&Payment::plain(&[*coin], 0, MAX_MONEY)).0).collect()
+                coins
+                    .iter()
+                    .map(|coin| forge.pay(&Payment::plain(&[*coin], 0, MAX_MONEY)).0)
+                    .collect()
             })
         }),
     },
@@ -63,7 +71,10 @@ fn run(spend: fn(&mut Forge, &[Owned]) -> Vec<Transaction>) -> Result<Vec<Verdic
         let mut block = forge.block(&view, time, transactions);
         finish(&mut block);
         verdicts.push(trial.block(block.to_bytes(), &forge.signed)?);
-        let outpoint = OutPoint { txid: block.transactions[0].txid(), vout: 0 };
+        let outpoint = OutPoint {
+            txid: block.transactions[0].txid(),
+            vout: 0,
+        };
         view.coins.push(Owned {
             outpoint,
             value: claimed,
