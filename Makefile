@@ -6,7 +6,7 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-import difficulty lint format clippy doc deny docker network network-down
+.PHONY: $(shell awk -F: '/^[a-z-]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ run: ## Build Quarry and start a mining node; ARGS="--no-mine" passes arguments 
 test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
+	cargo test --release --locked --manifest-path tests/oracle/Cargo.toml $(ARGS)
+
+oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSACTIONS (0), SEED (1), JOBS (all cores)
+	@deploy/setup tests
+	cargo run --release --locked --manifest-path tests/oracle/Cargo.toml -- --blocks $(or $(BLOCKS),100000) \
+	  --transactions $(or $(TRANSACTIONS),0) --seed $(or $(SEED),1) --jobs $(or $(JOBS),$(shell nproc))
 
 bench: ## Measure the first minute of a node: time to RPC and first block, memory
 	@deploy/setup
@@ -37,10 +43,12 @@ lint: format clippy doc deny ## Run every check that is not a test
 format: ## Check the formatting (rustfmt's default)
 	@deploy/setup checks
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/oracle/Cargo.toml
 
 clippy: ## Check the code with Clippy; a warning is an error
-	@deploy/setup checks
+	@deploy/setup tests checks
 	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo clippy --release --locked --all-targets --manifest-path tests/oracle/Cargo.toml -- -D warnings
 
 doc: ## Build the documentation of the code; a warning is an error
 	@deploy/setup
