@@ -89,24 +89,13 @@ fn b03_inputs_and_fees_stay_in_the_range_of_money() {
 fn b23_the_work_of_a_block_is_linear_in_its_inputs() {
     let count = |payments: u8, inputs: u8| {
         let coins: Vec<OutPoint> = (0..payments * inputs).map(outpoint).collect();
-        let view = view(
-            &coins
-                .iter()
-                .map(|at| (*at, Amount::MAX))
-                .collect::<Vec<_>>(),
-        );
-        let value = 10;
+        let ten = Amount::from_units(10).unwrap();
+        let priced: Vec<_> = coins.iter().map(|at| (*at, ten)).collect();
         let payments: Vec<Transaction> = coins
             .chunks(usize::from(inputs))
-            .map(|coins| payment(coins, &[value]))
+            .map(|coins| payment(coins, &[10]))
             .collect();
-        let small = CountingView {
-            coins: coins
-                .iter()
-                .map(|at| (*at, coin(Amount::from_units(value).unwrap())))
-                .collect(),
-            ..view
-        };
+        let small = view(&priced);
         let checks = connect(&small, block(payments)).unwrap();
         (small.asked.get(), checks)
     };

@@ -175,7 +175,7 @@ fn t04_input_scripts_are_exactly_two_direct_pushes() {
         [&good[..], &[0xac]].concat(),
         [&good[..], &[0x75]].concat(),
         [signature, &long_push(public)].concat(),
-        [&long_push(signature), public].concat(),
+        [&long_push(signature)[..], public].concat(),
         [&[77, good[0], 0], &good[1..]].concat(),
         [&[78, good[0], 0, 0, 0], &good[1..]].concat(),
         [&[0xff][..], &good].concat(),
