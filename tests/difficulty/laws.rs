@@ -232,6 +232,22 @@ fn h07_on_the_parents_time_lying_would_pay() {
     }
 }
 
+/// The check of chain specs only asks that the drift be below `stall_after`. Just below is too near: late dates would pay.
+#[test]
+fn h07_a_drift_just_below_the_stall_would_pay() {
+    let near = Constants {
+        drift: 119,
+        ..Constants::today()
+    };
+    for seed in SEEDS.take(4) {
+        let broken = liar_law(&lying(near, seed, 0.3, Dating::Sly, 1.0, DAY));
+        assert!(
+            broken.is_err(),
+            "seed {seed}: the law holds with a drift of 119 s"
+        );
+    }
+}
+
 /// While a fallen network recovers, eased targets are open to late dates a drift earlier. That is a few blocks, not a hold on it.
 #[test]
 fn h07_liars_do_not_keep_a_network_that_fell() {

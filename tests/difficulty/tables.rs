@@ -3,9 +3,12 @@
 use crate::scenarios::*;
 use crate::simulation::{Dating, Miners, Simulation};
 
+/// A name, and what makes the table.
+type Table = (&'static str, fn() -> String);
+
 /// All tables, by the names of their marks in the document.
 pub fn all() -> Vec<(&'static str, String)> {
-    let tables: [(&str, fn() -> String); 7] = [
+    let tables: [Table; 7] = [
         ("events", events),
         ("liars", liars),
         ("private", private),
