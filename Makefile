@@ -19,11 +19,16 @@ test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
 	cargo test --release --locked --manifest-path tests/oracle/Cargo.toml $(ARGS)
+	$(if $(ARGS),,fuzz/run 10)
 
 oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSACTIONS (0), SEED (1), JOBS (all cores)
 	@deploy/setup tests
 	cargo run --release --locked --manifest-path tests/oracle/Cargo.toml -- --blocks $(or $(BLOCKS),100000) \
 	  --transactions $(or $(TRANSACTIONS),0) --seed $(or $(SEED),1) --jobs $(or $(JOBS),$(shell nproc))
+
+fuzz: ## Fuzz each target for SECONDS (60); TARGET="wire_messages" chooses
+	@deploy/setup
+	fuzz/run $(or $(SECONDS),60) $(TARGET)
 
 bench: ## Measure the first minute of a node: time to RPC and first block, memory
 	@deploy/setup
@@ -44,11 +49,13 @@ format: ## Check the formatting (rustfmt's default)
 	@deploy/setup checks
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/oracle/Cargo.toml
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## Check the code with Clippy; a warning is an error
 	@deploy/setup tests checks
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo clippy --release --locked --all-targets --manifest-path tests/oracle/Cargo.toml -- -D warnings
+	cargo clippy --release --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
 
 doc: ## Build the documentation of the code; a warning is an error
 	@deploy/setup

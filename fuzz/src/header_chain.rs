@@ -247,7 +247,7 @@ impl Tree {
         let mut header = BlockHeader {
             version: BLOCK_VERSION,
             prev_block: self.known[parent].hash,
-            merkle_root: MerkleRoot::ZERO,
+            merkle_root: root(node::turn()),
             time: match steps {
                 255 => NOW + DRIFT,
                 254 => NOW + DRIFT + 1,
@@ -265,17 +265,33 @@ impl Tree {
             4 => header.bits.0 = 0x2100_ffff,
             5 => header.version = 3,
             6 => header.prev_block = BlockHash::from_bytes([8; 32]),
-            7 => return header,
+            7 => {
+                while target(header.bits) >= hash_of(&header) {
+                    header.nonce += 1;
+                }
+                return header;
+            }
             8 => return self.known[self.known.len() - 1].header,
             _ => {}
         }
-        node::solve(&mut header);
+        node::solve_from(&mut header);
         header
     }
 }
 
 fn target(bits: CompactTarget) -> bitcoin::Target {
     bitcoin::Target::from_compact(bitcoin::CompactTarget::from_consensus(bits.0))
+}
+
+/// The hash as the number that the target limits.
+fn hash_of(header: &BlockHeader) -> bitcoin::Target {
+    bitcoin::Target::from_le_bytes(header.hash().to_bytes())
+}
+
+fn root(turn: u32) -> MerkleRoot {
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&turn.to_le_bytes());
+    MerkleRoot::from_bytes(bytes)
 }
 
 fn as_f64(bits: CompactTarget) -> f64 {

@@ -1,7 +1,7 @@
 //! A naive model of the engine: every block in one list, the coins folded anew for each, the best chain found by looking at all.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use bitcoin::consensus::deserialize;
@@ -73,6 +73,8 @@ struct Entry {
     is_invalid: bool,
     /// When its whole chain of bodies was there; none before.
     received: Option<u32>,
+    /// The place of its body among those that came since the engine was opened.
+    arrival: u32,
     /// The coins after it, or the rule that it breaks when connected; none until somebody asks.
     after: Option<Result<Rc<Coins>, &'static str>>,
 }
@@ -85,6 +87,7 @@ pub struct Model {
     places: HashMap<BlockHash, usize>,
     tip: usize,
     next_received: u32,
+    next_arrival: u32,
     base: usize,
 }
 
@@ -104,12 +107,14 @@ impl Model {
                 body: Some(Rc::new(convert(&genesis))),
                 is_invalid: false,
                 received: Some(0),
+                arrival: 0,
                 // Bitcoin's first output is no P2PKH, so it is no coin.
                 after: Some(Ok(Rc::default())),
             }],
             places: HashMap::from([(hash, 0)]),
             tip: 0,
             next_received: 1,
+            next_arrival: 0,
             base: 0,
         };
         for block in base_blocks(spec) {
@@ -251,6 +256,7 @@ impl Model {
             body: None,
             is_invalid: false,
             received: None,
+            arrival: 0,
             after: None,
         });
         self.places.insert(hash, at);
@@ -279,6 +285,8 @@ impl Model {
             }
         }
         self.entries[at].body = Some(Rc::new(theirs));
+        self.entries[at].arrival = self.next_arrival;
+        self.next_arrival += 1;
         self.link(at);
         if self.activate().contains(&at) {
             return Verdict::Invalid;
@@ -293,17 +301,20 @@ impl Model {
         }
     }
 
-    /// Counts the blocks as received whose whole chain is there now: `at` and what builds on it.
+    /// Counts the blocks as received whose whole chain is there now: `at` and what builds on it, height by height, and those
+    /// after one parent in the order in which their bodies came.
     fn link(&mut self, at: usize) {
-        let mut queue = vec![at];
-        while let Some(at) = queue.pop() {
+        let mut queue = VecDeque::from([at]);
+        while let Some(at) = queue.pop_front() {
             let entry = &self.entries[at];
             let is_next = self.entries[entry.parent].received.is_some()
                 && entry.body.is_some()
                 && !entry.is_invalid
                 && entry.received.is_none();
             if is_next {
-                queue.extend_from_slice(&entry.children);
+                let mut children = entry.children.clone();
+                children.sort_by_key(|child| self.entries[*child].arrival);
+                queue.extend(children);
                 self.entries[at].received = Some(self.next_received);
                 self.next_received += 1;
             }
@@ -379,9 +390,11 @@ impl Model {
         found
     }
 
-    /// The engine was opened again: it learns the headers in the order of their hashes.
+    /// The engine was opened again: it learns the headers in the order of their hashes, and forgets in which order bodies came.
     pub fn restart(&mut self) {
+        self.next_arrival = 0;
         for at in 0..self.entries.len() {
+            self.entries[at].arrival = 0;
             let mut children = std::mem::take(&mut self.entries[at].children);
             children.sort_by_key(|child| self.entries[*child].hash.to_bytes());
             self.entries[at].children = children;

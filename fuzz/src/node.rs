@@ -190,11 +190,16 @@ pub fn block(
     }
 }
 
-/// Finds a nonce; about two hashes. Each call begins elsewhere, so that one content makes a new block whenever it is used: an
-/// engine that lives through many inputs meets each as if it were the first.
-pub fn solve(header: &mut BlockHeader) {
+/// Another number at each call. It goes into what is hashed, so that one content makes a new block whenever it is used: an engine
+/// that lives through many inputs meets each as if it were the first.
+pub fn turn() -> u32 {
     static TURN: AtomicU32 = AtomicU32::new(0);
-    header.nonce = TURN.fetch_add(1 << 8, Ordering::Relaxed);
+    TURN.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Finds a nonce; about two hashes. Each call begins elsewhere, see [`turn`].
+pub fn solve(header: &mut BlockHeader) {
+    header.nonce = turn().wrapping_mul(1 << 8);
     solve_from(header);
 }
 

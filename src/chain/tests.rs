@@ -280,6 +280,44 @@ fn reconsidering_a_truly_invalid_block_judges_it_again() {
     }
 }
 
+/// A block was declared invalid while its parent's body was still on the way. The body came, the mark was taken back, and the
+/// block stayed out of every chain for good: it counted as known, and as never received.
+/// ```text
+/// 0 ── a1 ── a2
+///  └── b1 (body comes late) ── b2 (marked meanwhile) ── b3
+/// ```
+#[test]
+fn a_mark_that_outlasts_a_missing_body_can_be_taken_back() {
+    let mut chain = TestChain::new();
+    let genesis = tip(&chain);
+    chain.extend(2);
+    let mut parent = genesis;
+    let b: Vec<Block> = (0..3)
+        .map(|_| {
+            let block = chain.block_on(parent, Vec::new(), 1);
+            let headers = vec![block.header];
+            chain.handle().submit_headers_blocking(headers).unwrap();
+            parent = block.hash();
+            block
+        })
+        .collect();
+    chain.submit(&b[1]).unwrap();
+    chain.submit(&b[2]).unwrap();
+    chain
+        .handle()
+        .invalidate_block_blocking(b[1].hash())
+        .unwrap();
+    chain.submit(&b[0]).unwrap();
+    chain
+        .handle()
+        .reconsider_block_blocking(b[1].hash())
+        .unwrap();
+    assert_eq!(tip(&chain), b[2].hash());
+    chain.restart();
+    assert_eq!(tip(&chain), b[2].hash());
+    assert_sound(&chain);
+}
+
 /// B1: an altered copy is refused without a word against the hash; the honest body is taken after it.
 #[test]
 fn b01_a_mutated_body_never_marks_the_hash() {

@@ -274,6 +274,11 @@ impl BlockTree {
             entry.arrival = self.next_arrival;
             self.next_arrival += 1;
         }
+        self.link(hash)
+    }
+
+    /// Counts a block as received, and those after it whose bodies wait, if its whole chain of bodies is known.
+    fn link(&mut self, hash: &BlockHash) -> Vec<BlockHash> {
         let mut linked = Vec::new();
         let mut queue = VecDeque::from([*hash]);
         while let Some(hash) = queue.pop_front() {
@@ -388,6 +393,14 @@ impl BlockTree {
         }
         for hash in &changed {
             self.refresh_below(hash);
+        }
+        // The bodies below a mark may have come while it stood.
+        for hash in changed.clone() {
+            for linked in self.link(&hash) {
+                if !changed.contains(&linked) {
+                    changed.push(linked);
+                }
+            }
         }
         self.rebuild();
         changed
