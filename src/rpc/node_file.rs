@@ -1,7 +1,7 @@
 //! `node.json`: where a running node can be reached.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -26,13 +26,15 @@ pub struct NodeFile {
 }
 
 impl NodeFile {
-    /// Writes the file, whole or not at all.
+    /// Writes the file, whole or not at all, also where the power goes: an empty one would be an error to every command.
     ///
     /// # Errors
     /// The disk's.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let beside = folder.join("node.json.new");
-        fs::write(&beside, serde_json::to_vec_pretty(self)?)?;
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
         fs::rename(beside, folder.join(NODE_FILE))
     }
 

@@ -49,7 +49,7 @@ pub enum StorageError {
         reason: String,
     },
     /// The database itself.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {0}{}", advice(.0))]
     Database(#[from] rocksdb::Error),
     /// The file system.
     #[error("{}: {source}", .path.display())]
@@ -75,4 +75,27 @@ impl StorageError {
             reason,
         }
     }
+}
+
+/// What to do about an error of the disk, whose name the database quotes from the system.
+fn advice(error: &rocksdb::Error) -> &'static str {
+    const ADVICE: [(&str, &str); 3] = [
+        (
+            "No space left on device",
+            "; free some space on this disk and start again: nothing that was acknowledged is lost",
+        ),
+        (
+            "Input/output error",
+            "; the disk does not read or write: see the system's log before you start again",
+        ),
+        (
+            "Read-only file system",
+            "; the data folder must be on a disk that can be written",
+        ),
+    ];
+    let text: &str = error.as_ref();
+    ADVICE
+        .iter()
+        .find(|(name, _)| text.contains(name))
+        .map_or("", |(_, advice)| advice)
 }

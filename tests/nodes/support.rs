@@ -1,6 +1,5 @@
 //! Starting nodes, asking them, waiting for them. Every wait is bounded and says what it waited for.
 
-use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -92,18 +91,12 @@ impl Node {
     }
 
     /// Starts the node without waiting.
-    pub fn spawn(&mut self, more: &[&str]) {
-        let log = self.dir.path().join("test.log");
-        self.spawn_with_log(&log, more);
-    }
-
-    /// The same with its output in `log`.
-    pub fn spawn_with_log(&mut self, log: &Path, more: &[&str]) {
+    fn spawn(&mut self, more: &[&str]) {
         assert!(self.child.is_none(), "the node runs already");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(log)
+            .open(self.dir.path().join("test.log"))
             .expect("the log can be opened");
         let child = self
             .command()
@@ -146,17 +139,6 @@ impl Node {
     /// Asks the node to stop, and waits until its process has ended well.
     pub fn stop(&mut self) {
         self.ok(&["rpc", "stop"]);
-        self.await_end();
-    }
-
-    /// Sends SIGTERM, and waits until its process has ended well.
-    pub fn terminate(&mut self) {
-        let child = self.child.as_ref().expect("the node runs");
-        let sent = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "kill sends SIGTERM"
-        );
         self.await_end();
     }
 

@@ -1,0 +1,259 @@
+//! Power cuts (row D3), on an ext4 disk in an image file. Two ways, in turns:
+//!
+//! - **copied**: the process is stopped (SIGSTOP) in mid-write, and the image copied as it is: what was written to files and not
+//!   synced is in the kernel's memory only, and so not in the copy. Then the process goes on.
+//! - **shut down**: the file system is ended at once, also in the midst of a sync.
+//!
+//! What is then found is what a disk would hold that keeps what it was asked to sync, and nothing else. A disk that lies about
+//! syncs is beyond any program.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::disk::{self, Disk};
+use crate::fixtures::{OLD_BLOCKS, old_chain, wallet_template};
+use crate::support::{
+    Folder, Process, Random, Tip, copy_folder, setting, skipped, system, tip, watch_for,
+};
+use crate::work::{Job, Progress, Work};
+
+/// Cuts in the short form; `QUARRY_TEST_CUTS` asks for more.
+const CUTS: u64 = 8;
+/// How long work goes on at most before the cut.
+const WORK: Duration = Duration::from_millis(400);
+/// About what a sync of the disk takes.
+const SYNC_TIME: Duration = Duration::from_millis(3);
+
+/// What happened.
+#[derive(Debug, Default)]
+struct Cuts {
+    copied: u64,
+    shut_down: u64,
+    /// Cuts while a request was under way.
+    under_way: u64,
+    /// Cuts that took bytes of the write-ahead log which the process had written.
+    lost_bytes: u64,
+    /// Cuts while catching up that took blocks.
+    lost_blocks: u64,
+    finished_imports: u64,
+}
+
+/// The method itself: unsynced data must be gone, or it shows nothing.
+#[test]
+fn d03_a_cut_loses_what_was_not_synced_and_only_that() {
+    if let Some(why) = disk::unavailable() {
+        return skipped("power cuts", &why);
+    }
+    let mut disk = Disk::new();
+    let write = |disk: &Disk, name: &str| {
+        let mut file = fs::File::create(disk.path().join(name)).expect("a file");
+        file.write_all(name.as_bytes()).expect("written");
+        file
+    };
+    let length = |disk: &Disk, name: &str| fs::metadata(disk.path().join(name)).map_or(0, |it| it.len());
+    for name in ["one", "two"] {
+        let synced = format!("{name}-synced");
+        write(&disk, &synced).sync_all().expect("synced");
+        let lost = format!("{name}-lost");
+        drop(write(&disk, &lost));
+        let expected = (u64::try_from(synced.len()).expect("short"), 0);
+        if name == "one" {
+            let copy = disk.copy().expect("nobody writes");
+            assert_eq!((length(&copy, &synced), length(&copy, &lost)), expected);
+        } else {
+            disk.cut();
+            disk.repower();
+            assert_eq!((length(&disk, &synced), length(&disk, &lost)), expected);
+        }
+    }
+}
+
+#[test]
+fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
+    if let Some(why) = disk::unavailable() {
+        return skipped("power cuts", &why);
+    }
+    let wanted = setting("QUARRY_TEST_CUTS", CUTS);
+    let mut random = Random::new(setting("QUARRY_TEST_SEED", 0xc0de));
+    let mut cuts = Cuts::default();
+    let mut disk = Disk::new();
+    let mut imports = Disk::new();
+    let mut round = 0;
+    while cuts.copied + cuts.shut_down < wanted {
+        if round % 10 == 0 {
+            disk = Disk::new();
+            copy_folder(&wallet_template().folder.path, &disk.path().join("data"));
+        }
+        let job = match round % 4 {
+            1 => Some(Job::Toggle(3 + random.below(6))),
+            3 => None,
+            _ => Some(Job::Connect),
+        };
+        match (job, round % 8 < 4) {
+            (Some(job), true) => cut_by_copies(&disk, job, &mut random, &mut cuts),
+            (Some(job), false) => cut_by_shut_down(&mut disk, job, &mut random, &mut cuts),
+            (None, _) => cut_an_import(&mut imports, round % 8 < 4, &mut random, &mut cuts),
+        }
+        round += 1;
+    }
+    eprintln!("power cuts: {cuts:?}");
+    assert!(cuts.copied > 0 && cuts.shut_down > 0 && cuts.under_way > 0);
+    assert!(cuts.lost_bytes > 0, "no cut took anything that was written");
+    assert!(cuts.lost_blocks > 0, "no cut took a block that was not synced");
+}
+
+fn data(disk: &Disk) -> Folder {
+    Folder::at(disk.path().join("data"))
+}
+
+/// Work of a running node, which is stopped in mid-write, copied, and goes on, three times.
+fn cut_by_copies(disk: &Disk, job: Job, random: &mut Random, cuts: &mut Cuts) {
+    let folder = data(disk);
+    let mut node = folder.up(&[]);
+    let work = Work::begin(node.client(), &folder, job);
+    for _ in 0..3 {
+        sleep(random.moment(WORK / 4));
+        watch_for(WORK, || work.is_writing());
+        if random.one_in(2) {
+            sleep(random.moment(SYNC_TIME));
+        }
+        stop(&node);
+        let copy = disk.copy();
+        let written = folder.log_bytes();
+        if let Some(copy) = copy {
+            cuts.copied += 1;
+            let found = data(&copy);
+            cuts.lost_bytes += u64::from(found.log_bytes() < written);
+            assert_recovers(&found, &work.progress(), cuts);
+        }
+        node.signal("CONT");
+    }
+    node.kill();
+    work.end();
+}
+
+/// Work of a running node whose disk is cut off, and which must end by itself.
+fn cut_by_shut_down(disk: &mut Disk, job: Job, random: &mut Random, cuts: &mut Cuts) {
+    let folder = data(disk);
+    let mut node = folder.up(&[]);
+    let work = Work::begin(node.client(), &folder, job);
+    sleep(random.moment(WORK));
+    if random.one_in(2) {
+        watch_for(WORK, || work.is_writing());
+    }
+    disk.cut();
+    let status = node.end_within(Duration::from_secs(12));
+    let said = node.said();
+    assert!(!status.success(), "a lost disk is a failure:\n{said}");
+    assert!(said.contains("nput/output error"), "{said}");
+    drop(node);
+    let progress = work.end();
+    disk.repower();
+    cuts.shut_down += 1;
+    assert_recovers(&data(disk), &progress, cuts);
+}
+
+/// Commands and a node find everything in order, and all that was acknowledged.
+fn assert_recovers(folder: &Folder, progress: &Progress, cuts: &mut Cuts) {
+    cuts.under_way += u64::from(progress.under_way.is_some());
+    let found = folder.assert_sound("after a power cut");
+    progress.assert_allows(&found);
+    let listed = folder.ok(&["list-addresses"]);
+    for address in &progress.addresses {
+        assert!(listed.contains(address.as_str()), "{address} is gone");
+    }
+    assert_starts(folder, &found);
+}
+
+fn assert_starts(folder: &Folder, expected: &Tip) {
+    let mut node = folder.up(&[]);
+    let client = node.client();
+    assert_eq!(tip(&client), *expected);
+    node.kill();
+}
+
+/// While catching up blocks may be lost, but what is there is the beginning of the chain. Once the import says that it is done,
+/// nothing may be.
+fn cut_an_import(disk: &mut Disk, copied: bool, random: &mut Random, cuts: &mut Cuts) {
+    let file = old_chain().file.display().to_string();
+    let folder = data(disk);
+    let mut import = folder.start(&[], &["import-blocks", &file]);
+    let bytes = random.below(500_000);
+    watch_for(Duration::from_secs(10), || {
+        folder.log_bytes() > bytes || import.has_ended().is_some()
+    });
+    let found = if copied && import.has_ended().is_none() {
+        stop(&import);
+        let written = folder.log_bytes();
+        let copy = disk.copy();
+        import.signal("CONT");
+        let status = import.end_within(Duration::from_secs(60));
+        assert!(status.success(), "{}", import.said());
+        cuts.finished_imports += 1;
+        // It has said that it is done, so the whole of it is on the disk.
+        let done = disk.copy().expect("nobody writes");
+        assert_is_prefix(&data(&done), u64::from(OLD_BLOCKS) - 1);
+        copy.map(|copy| {
+            let lost = data(&copy).log_bytes() < written;
+            cuts.lost_bytes += u64::from(lost);
+            // An import writes nothing but blocks.
+            cuts.lost_blocks += u64::from(lost);
+            copy
+        })
+    } else {
+        disk.cut();
+        import.end_within(Duration::from_secs(12));
+        disk.repower();
+        None
+    };
+    if copied {
+        cuts.copied += 1 + u64::from(found.is_some());
+    } else {
+        cuts.shut_down += 1;
+    }
+    if let Some(copy) = &found {
+        assert_is_prefix(&data(copy), 0);
+    } else if folder.database().join("CURRENT").exists() {
+        assert_is_prefix(&folder, 0);
+    }
+    if folder.path.exists() {
+        folder.begin_again(None);
+        system("sync", &["--file-system", &disk.path().display().to_string()]);
+    }
+}
+
+/// The blocks are those of the old chain up to some height, at least `least`; and a second import completes them.
+fn assert_is_prefix(folder: &Folder, least: u64) {
+    if !folder.database().join("CURRENT").exists() {
+        assert_eq!(least, 0, "the database is gone");
+        return;
+    }
+    let found = folder.assert_sound("after a power cut while catching up");
+    assert!(found.height >= least, "{found:?}");
+    let expected = &old_chain().hashes[usize::try_from(found.height).expect("small")];
+    assert_eq!(&found.hash, expected, "not a prefix: {found:?}");
+    let file = old_chain().file.display().to_string();
+    folder.ok(&["import-blocks", &file]);
+    let done = folder.assert_sound("after the second import");
+    assert_eq!(done.height, u64::from(OLD_BLOCKS) - 1);
+}
+
+/// Stops a process and waits until each of its threads stands still.
+fn stop(process: &Process) {
+    process.signal("STOP");
+    let tasks = format!("/proc/{}/task", process.pid());
+    watch_for(Duration::from_secs(5), || all_stopped(Path::new(&tasks)));
+}
+
+fn all_stopped(tasks: &Path) -> bool {
+    let threads = fs::read_dir(tasks).into_iter().flatten().flatten();
+    threads.into_iter().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state follows the name, which stands in brackets.
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        state.starts_with('T') || state.is_empty()
+    })
+}
