@@ -117,16 +117,17 @@ impl NetworkFolder {
 
     /// Whether the database has lost the file that every database has, so that opening it would begin a new one.
     pub fn has_lost_database(&self) -> bool {
-        !self.database().join("CURRENT").exists() && holds_tables(&self.database())
+        // In this order: another process may be making the database just now, and its CURRENT comes before the rest.
+        holds_tables(&self.database()) && !self.database().join("CURRENT").exists()
     }
 }
 
-/// Whether a folder holds parts of a database.
+/// Whether a folder holds parts of a database. A manifest alone is what a process leaves that was killed while it made one.
 fn holds_tables(folder: &Path) -> bool {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     files.map(|file| file.file_name()).any(|name| {
         let name = name.to_string_lossy();
-        name.ends_with(".sst") || name.ends_with(".log") || name.starts_with("MANIFEST-")
+        name.ends_with(".sst") || name.ends_with(".log")
     })
 }
 

@@ -49,7 +49,7 @@ pub enum StorageError {
         reason: String,
     },
     /// The database itself.
-    #[error("the database failed: {0}{}", advice(.0))]
+    #[error("the database failed: {}", with_advice(.0))]
     Database(#[from] rocksdb::Error),
     /// The file system.
     #[error("{}: {source}", .path.display())]
@@ -77,8 +77,8 @@ impl StorageError {
     }
 }
 
-/// What to do about an error of the disk, whose name the database quotes from the system.
-fn advice(error: &rocksdb::Error) -> &'static str {
+/// An error of the database, and what to do where it quotes the system about the disk.
+fn with_advice(error: &rocksdb::Error) -> String {
     const ADVICE: [(&str, &str); 3] = [
         (
             "No space left on device",
@@ -94,8 +94,6 @@ fn advice(error: &rocksdb::Error) -> &'static str {
         ),
     ];
     let text: &str = error.as_ref();
-    ADVICE
-        .iter()
-        .find(|(name, _)| text.contains(name))
-        .map_or("", |(_, advice)| advice)
+    let advice = ADVICE.iter().find(|(name, _)| text.contains(name));
+    format!("{text}{}", advice.map_or("", |(_, advice)| advice))
 }
