@@ -237,3 +237,71 @@ fn failure_of(ended: Ended, told: bool) -> Option<NodeError> {
         reason,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::super::config::NodeConfig;
+    use super::super::folder::DataFolder;
+    use super::super::offline::OfflineChain;
+    use super::super::start::Node;
+    use super::*;
+    use crate::consensus::ChainSpec;
+
+    fn config(folder: &DataFolder) -> NodeConfig {
+        let loopback = || "127.0.0.1:0".parse().expect("an address");
+        NodeConfig {
+            folder: folder.clone(),
+            spec: ChainSpec::regtest(),
+            listen: loopback(),
+            rpc_listen: loopback(),
+            explorer_listen: loopback(),
+            port_offset: 0,
+            allowed_hosts: Vec::new(),
+            mdns: false,
+            peers: Vec::new(),
+            bootnodes: Vec::new(),
+            mine_to: None,
+            threads: NonZeroUsize::MIN,
+        }
+    }
+
+    fn boo(name: &str) -> Result<(), String> {
+        panic!("boo in {name}")
+    }
+
+    /// The panic is thrown by a task beside the real one of that name, watched in the same way.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn s02_a_panic_in_any_task_stops_the_node_by_name_and_leaves_the_chain_sound() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = DataFolder::new(dir.path());
+        let start = || Node::start(config(&folder), CancellationToken::new());
+        let first = start().await.expect("it starts");
+        let names = first.tasks.running();
+        assert!(names.len() > 5, "{names:?}");
+        first.stop_token().cancel();
+        first.run().await.expect("it stops in order");
+        for name in names {
+            let mut node = start().await.expect("it starts");
+            node.tasks.spawn(name, async move { boo(name) });
+            let begun = Instant::now();
+            let error = node.run().await.expect_err("a panic is a failure");
+            assert!(begun.elapsed() < PATIENCE, "{name} took too long");
+            let NodeError::Task { task, reason } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(
+                (*task, reason.as_str()),
+                (name, &*format!("panicked: boo in {name}"))
+            );
+        }
+        let network = folder.network(&ChainSpec::regtest());
+        assert!(!network.node_file().exists(), "commands would look for it");
+        let audit = tokio::task::spawn_blocking(move || {
+            let chain = OfflineChain::open(&network, &ChainSpec::regtest()).expect("not in use");
+            chain.audit(&mut |_| {}).expect("readable")
+        });
+        assert!(audit.await.expect("no panic").is_sound());
+    }
+}
