@@ -30,6 +30,18 @@ fuzz: ## Fuzz each target for SECONDS (60); TARGET="wire_messages" chooses
 	@deploy/setup
 	fuzz/run $(or $(SECONDS),60) $(TARGET)
 
+crash: ## Kill, cut and starve nodes for long: KILLS (1000), CUTS (100), FILLS (60), SIGNALS (100)
+	@deploy/setup tests
+	QUARRY_TEST_KILLS=$(or $(KILLS),1000) QUARRY_TEST_CUTS=$(or $(CUTS),100) QUARRY_TEST_FILLS=$(or $(FILLS),60) \
+	  QUARRY_TEST_SIGNALS=$(or $(SIGNALS),100) QUARRY_TEST_STEP=1 QUARRY_TEST_POINTS=1 \
+	  cargo test --release --locked --test durability -- --nocapture --test-threads 1 --skip s04
+
+soak: ## Keep a node at work for HOURS (24); its memory, files and threads go to SOAK (soak.csv)
+	@deploy/setup tests
+	QUARRY_TEST_SOAK_SECONDS=$$(awk 'BEGIN { printf "%d", $(or $(HOURS),24) * 3600 }') \
+	  QUARRY_TEST_SOAK_CSV=$(abspath $(or $(SOAK),soak.csv)) \
+	  cargo test --release --locked --test durability -- --nocapture s04
+
 bench: ## Measure the first minute of a node: time to RPC and first block, memory
 	@deploy/setup
 	cargo bench --profile release --locked --bench first_minute

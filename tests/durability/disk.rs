@@ -84,7 +84,8 @@ impl Loop {
     /// What the kernel has counted of its traffic: it stays the same while nothing is written.
     fn traffic(&self) -> (String, bool) {
         let name = self.0.trim_start_matches("/dev/");
-        let read = |file| fs::read_to_string(format!("/sys/block/{name}/{file}")).unwrap_or_default();
+        let read =
+            |file| fs::read_to_string(format!("/sys/block/{name}/{file}")).unwrap_or_default();
         let stat = read("stat");
         // Fields 5 to 7: writes; 9: requests under way.
         let fields: Vec<_> = stat.split_whitespace().collect();
@@ -152,7 +153,10 @@ impl Disk {
     pub fn copy(&self) -> Option<Self> {
         let device = self.device.as_ref().expect("it is on");
         let folder = TempDir::new().expect("a temporary folder");
-        let (from, to) = (self.folder.path().join("image"), folder.path().join("image"));
+        let (from, to) = (
+            self.folder.path().join("image"),
+            folder.path().join("image"),
+        );
         for _ in 0..20 {
             let (before, idle) = device.traffic();
             let words = [
@@ -170,7 +174,10 @@ impl Disk {
 
     /// Cuts its power in the midst of whatever is being written: not a byte reaches it any more, and every further attempt fails.
     pub fn cut(&self) {
-        system("perl", &["-e", SHUT_DOWN, &self.path().display().to_string()]);
+        system(
+            "perl",
+            &["-e", SHUT_DOWN, &self.path().display().to_string()],
+        );
     }
 
     /// Turns it on again after a cut. Nothing may use it.
@@ -205,7 +212,11 @@ impl SmallDisk {
 
     /// Forbids or allows writing.
     pub fn set_read_only(&self, read_only: bool) {
-        let how = if read_only { "remount,ro" } else { "remount,rw" };
+        let how = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
         system("mount", &["-o", how, &self.path().display().to_string()]);
     }
 
@@ -216,7 +227,8 @@ impl SmallDisk {
         let zeros = vec![0; 64 << 10];
         while file.write_all(&zeros).is_ok() {}
         let length = file.metadata().expect("its length").len();
-        file.set_len(length.saturating_sub(room)).expect("made shorter");
+        file.set_len(length.saturating_sub(room))
+            .expect("made shorter");
     }
 
     /// Frees the space again.

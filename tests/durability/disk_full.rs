@@ -37,7 +37,10 @@ fn d04_a_full_disk_stops_it_and_costs_nothing() {
         }
     }
     eprintln!("full disks: {nodes} nodes, {wallets} wallet writes, {imports} imports failed");
-    assert!(nodes > 0 && wallets > 0 && imports > 0, "a fault never fired");
+    assert!(
+        nodes > 0 && wallets > 0 && imports > 0,
+        "a fault never fired"
+    );
 }
 
 /// A log on a full disk: its lines are lost, and the node goes on, takes blocks, and stops when it is told.
@@ -104,7 +107,10 @@ fn fill_under_a_wallet(disk: &SmallDisk, folder: &Folder, random: &mut Random) -
         let output = folder.run(&["create-wallet"]);
         let said = text_of(&output);
         if output.status.success() {
-            let address = said.trim().strip_prefix("New address: ").expect("an address");
+            let address = said
+                .trim()
+                .strip_prefix("New address: ")
+                .expect("an address");
             listed = format!("{listed}\n{address}");
         } else {
             assert!(said.contains(NO_SPACE), "{said}");

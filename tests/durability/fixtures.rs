@@ -54,7 +54,10 @@ pub fn old_chain() -> &'static OldChain {
         OldChain {
             file: path,
             folder,
-            hashes: blocks.iter().map(|block| block.hash().to_string()).collect(),
+            hashes: blocks
+                .iter()
+                .map(|block| block.hash().to_string())
+                .collect(),
             _temporary: temporary,
         }
     })

@@ -149,7 +149,11 @@ impl Online {
         };
         let work = Work::begin(client, &self.folder, job);
         // Disconnecting is soon over.
-        let limit = if phase == Phase::Disconnect { WORK / 6 } else { WORK };
+        let limit = if phase == Phase::Disconnect {
+            WORK / 6
+        } else {
+            WORK
+        };
         sleep(random.moment(limit));
         if !random.one_in(3) {
             watch_for(WORK, || work.is_writing());

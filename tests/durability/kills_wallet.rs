@@ -55,7 +55,9 @@ impl WalletScene {
             "{words:?}: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()
     }
 
     fn is_encrypted(&self) -> bool {
@@ -99,11 +101,14 @@ impl WalletScene {
     /// Kills `send`, which without a node mines the payment's block itself.
     pub fn kill_send(&mut self, random: &mut Random, tally: &mut Tally) {
         let before = self.balance();
-        assert!(before >= self.paid, "{} were paid, {before} arrived", self.paid);
+        assert!(
+            before >= self.paid,
+            "{} were paid, {before} arrived",
+            self.paid
+        );
         self.paid = before;
         let from = &wallet_template().address;
-        let mut command =
-            self.start(&["send", "--from", from, "--to", SOMEBODY, "--amount", "1"]);
+        let mut command = self.start(&["send", "--from", from, "--to", SOMEBODY, "--amount", "1"]);
         let log = self.folder.log_bytes();
         if random.one_in(3) {
             sleep(random.moment(LONG));

@@ -13,6 +13,7 @@ mod kills;
 mod kills_wallet;
 mod power;
 mod process;
+mod soak;
 mod support;
 mod tally;
 mod work;

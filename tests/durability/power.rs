@@ -13,10 +13,12 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use quarry::rpc::NodeFile;
+
 use crate::disk::{self, Disk};
 use crate::fixtures::{OLD_BLOCKS, old_chain, wallet_template};
 use crate::support::{
-    Folder, Process, Random, Tip, copy_folder, setting, skipped, system, tip, watch_for,
+    Folder, Process, Random, Tip, copy_folder, remove, setting, skipped, system, tip, watch_for,
 };
 use crate::work::{Job, Progress, Work};
 
@@ -53,7 +55,8 @@ fn d03_a_cut_loses_what_was_not_synced_and_only_that() {
         file.write_all(name.as_bytes()).expect("written");
         file
     };
-    let length = |disk: &Disk, name: &str| fs::metadata(disk.path().join(name)).map_or(0, |it| it.len());
+    let length =
+        |disk: &Disk, name: &str| fs::metadata(disk.path().join(name)).map_or(0, |it| it.len());
     for name in ["one", "two"] {
         let synced = format!("{name}-synced");
         write(&disk, &synced).sync_all().expect("synced");
@@ -102,7 +105,10 @@ fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
     eprintln!("power cuts: {cuts:?}");
     assert!(cuts.copied > 0 && cuts.shut_down > 0 && cuts.under_way > 0);
     assert!(cuts.lost_bytes > 0, "no cut took anything that was written");
-    assert!(cuts.lost_blocks > 0, "no cut took a block that was not synced");
+    assert!(
+        cuts.lost_blocks > 0,
+        "no cut took a block that was not synced"
+    );
 }
 
 fn data(disk: &Disk) -> Folder {
@@ -127,6 +133,7 @@ fn cut_by_copies(disk: &Disk, job: Job, random: &mut Random, cuts: &mut Cuts) {
             cuts.copied += 1;
             let found = data(&copy);
             cuts.lost_bytes += u64::from(found.log_bytes() < written);
+            forget_the_stopped_node(&found);
             assert_recovers(&found, &work.progress(), cuts);
         }
         node.signal("CONT");
@@ -166,6 +173,12 @@ fn assert_recovers(folder: &Folder, progress: &Progress, cuts: &mut Cuts) {
         assert!(listed.contains(address.as_str()), "{address} is gone");
     }
     assert_starts(folder, &found);
+}
+
+/// Unlike after a real cut the node that `node.json` names is there, and would be asked.
+fn forget_the_stopped_node(folder: &Folder) {
+    NodeFile::read(&folder.network()).expect("node.json is whole or not there");
+    remove(&folder.network().join("node.json"));
 }
 
 fn assert_starts(folder: &Folder, expected: &Tip) {
@@ -221,7 +234,10 @@ fn cut_an_import(disk: &mut Disk, copied: bool, random: &mut Random, cuts: &mut 
     }
     if folder.path.exists() {
         folder.begin_again(None);
-        system("sync", &["--file-system", &disk.path().display().to_string()]);
+        system(
+            "sync",
+            &["--file-system", &disk.path().display().to_string()],
+        );
     }
 }
 

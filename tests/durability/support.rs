@@ -252,7 +252,9 @@ impl Folder {
 
     /// Bytes in the write-ahead logs.
     pub fn log_bytes(&self) -> u64 {
-        files(&self.database(), ".log").map(|(_, bytes)| bytes).sum()
+        files(&self.database(), ".log")
+            .map(|(_, bytes)| bytes)
+            .sum()
     }
 
     /// How many sorted files there are.
@@ -394,7 +396,10 @@ impl Drop for Process {
         if std::thread::panicking() {
             let said = self.said();
             let start = said.len().saturating_sub(3_000);
-            eprintln!("--- the program said:\n{}", &said[said.ceil_char_boundary(start)..]);
+            eprintln!(
+                "--- the program said:\n{}",
+                &said[said.ceil_char_boundary(start)..]
+            );
         }
     }
 }

@@ -101,7 +101,10 @@ impl Work {
 
     /// Whether the request that is under way has written to the log.
     pub fn is_writing(&self) -> bool {
-        let before = lock(&self.progress).under_way.as_ref().map(|it| it.log_bytes);
+        let before = lock(&self.progress)
+            .under_way
+            .as_ref()
+            .map(|it| it.log_bytes);
         before.is_some_and(|before| self.folder.log_bytes() > before)
     }
 
@@ -114,7 +117,9 @@ impl Work {
     pub fn end(self) -> Progress {
         self.thread.join().expect("the client ends with the node");
         let progress = Arc::into_inner(self.progress).expect("the client has gone");
-        progress.into_inner().unwrap_or_else(PoisonError::into_inner)
+        progress
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -210,8 +215,7 @@ impl Worker {
     /// Returns the ends of both branches, and the first block of the second.
     fn branches(&self, length: u64) -> Vec<Tip> {
         let one = self.extend(length);
-        self.invalidate(&one[1], &one[0])
-            .expect("the node answers");
+        self.invalidate(&one[1], &one[0]).expect("the node answers");
         let other = self.extend(length + 1);
         let end = other[other.len() - 1].clone();
         self.reconsider(&one[1], &end).expect("the node answers");
@@ -229,4 +233,3 @@ impl Worker {
         }
     }
 }
-
