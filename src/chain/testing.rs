@@ -66,6 +66,14 @@ impl TestChain {
         }
     }
 
+    /// The failure of the disk that ended the thread.
+    pub fn failure(mut self) -> String {
+        let (handle, writer) = self.running.take().unwrap();
+        handle.stop_blocking();
+        drop(handle);
+        writer.join().unwrap_err().to_string()
+    }
+
     /// Stops the thread and opens the folder again. Clones of the old handle must be gone.
     pub fn restart(&mut self) {
         self.stop();

@@ -217,6 +217,7 @@ fn d07_a_lost_coin_never_makes_an_honest_block_invalid() {
     drop(handle);
     writer.join().unwrap();
     assert_eq!(taken, Ok(BlockAccepted::NewTip { height: 11 }));
+    assert!(chain.failure().contains("never spent it"));
 }
 
 /// A body that was changed on the disk, with a fitting checksum, is not taken for the block that its header names.
@@ -356,4 +357,5 @@ fn d07_an_edited_coin_is_an_error_and_no_answer() {
         chain.submit(&spends),
         Err(SubmitError::Storage(_))
     ));
+    assert!(chain.failure().contains("checksum"));
 }
