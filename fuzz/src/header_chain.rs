@@ -54,11 +54,14 @@ pub fn run(data: &[u8]) {
         static NODE: std::cell::RefCell<Option<Node>> = const { std::cell::RefCell::new(None) };
     }
     NODE.with_borrow_mut(|slot| {
-        let has_room = |node: &Node| node.reader().header_count() < MOST_KNOWN;
-        let node = slot
-            .take()
-            .filter(has_room)
-            .unwrap_or_else(|| Node::new(spec()));
+        let node = match slot.take() {
+            Some(node) if node.reader().header_count() < MOST_KNOWN => node,
+            Some(full) => {
+                full.close();
+                Node::new(spec())
+            }
+            None => Node::new(spec()),
+        };
         let mut tree = Tree::new();
         // Nothing to tell where the bytes end: they then read as zeros.
         tree.grow(&node, &mut Unstructured::new(data))

@@ -517,9 +517,15 @@ impl Bench {
             static BENCH: std::cell::RefCell<Option<Bench>> = const { std::cell::RefCell::new(None) };
         }
         BENCH.with_borrow_mut(|slot| {
-            let has_room = |bench: &Self| bench.node.reader().header_count() < MOST_HEADERS;
             // Taken out while it runs, so that no state survives a panic.
-            let mut bench = slot.take().filter(has_room).unwrap_or_else(Self::new);
+            let mut bench = match slot.take() {
+                Some(bench) if bench.node.reader().header_count() < MOST_HEADERS => bench,
+                Some(full) => {
+                    full.node.close();
+                    Self::new()
+                }
+                None => Self::new(),
+            };
             let mut model = bench.base.clone();
             input(&mut bench.node, &mut model);
             for hash in model.on_base() {

@@ -75,6 +75,11 @@ impl Node {
         self.start();
     }
 
+    /// Ends the engine and removes its folder. Dropping it at the end of a thread leaves it to end by itself.
+    pub fn close(mut self) {
+        self.stop();
+    }
+
     /// The engine.
     pub fn handle(&self) -> &ChainHandle {
         &self
@@ -87,12 +92,6 @@ impl Node {
     /// What it knows.
     pub fn reader(&self) -> &ChainReader {
         self.handle().reader()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
