@@ -3,6 +3,7 @@
 //! The input is a byte of switches and a block. What the switches do not leave alone is made right, so that the work does not
 //! hide what comes after it: parent, bits, references to coins, signatures, root and nonce.
 
+use quarry::chain::PreparedBlock;
 use quarry::primitives::{Block, Decode, Encode, OutPoint, PubkeyHash, Txid};
 
 use crate::model::{Bench, Verdict};
@@ -16,6 +17,8 @@ const KEEP_TIME: u8 = 8;
 const KEEP_NONCE: u8 = 16;
 /// The header comes before the block.
 const HEADER_FIRST: u8 = 32;
+/// The block comes as bytes that were decoded and checked beforehand, as in an import.
+const PREPARED: u8 = 64;
 
 /// A txid that begins so refers to an earlier transaction of the block by its last byte.
 const IN_BLOCK: [u8; 31] = [0xfe; 31];
@@ -62,7 +65,17 @@ pub fn run(data: &[u8]) {
             assert_eq!(checked, ours, "relaying and taking disagree on a header");
         }
         for turn in ["first", "second"] {
-            let ours = Verdict::of_block(handle.submit_block_blocking(block.clone()));
+            let answer = if keeps(PREPARED) {
+                let prepared = PreparedBlock::decode(&spec, block.to_bytes());
+                let prepared = prepared.expect("what we encode decodes");
+                let sent = handle
+                    .send_block_blocking(prepared)
+                    .expect("the engine runs");
+                sent.wait_blocking()
+            } else {
+                handle.submit_block_blocking(block.clone())
+            };
+            let ours = Verdict::of_block(answer);
             let expected = model.submit(&block);
             assert_eq!(ours, expected, "the {turn} time: {block:?}");
         }
@@ -154,6 +167,12 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
     let empty = make(vec![start()]);
     add("empty", 0, &empty);
     add("header-first", HEADER_FIRST, &empty);
+    add("prepared", PREPARED, &make(vec![start(), simple()]));
+    add(
+        "prepared-fault",
+        PREPARED,
+        &make(vec![coinbase(height, 1, subsidy + 1, 0)]),
+    );
     add("kept-root", KEEP_ROOT, &empty);
     add("kept-nonce", KEEP_NONCE, &empty);
     let mut changed = empty.clone();

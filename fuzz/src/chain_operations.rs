@@ -1,8 +1,9 @@
 //! Sequences of blocks, headers, marks and restarts: after each the engine is where the naive model is.
 
 use arbitrary::Unstructured;
+use quarry::chain::PreparedBlock;
 use quarry::keys::sign_input;
-use quarry::primitives::{Block, OutPoint, PubkeyHash, Transaction, Txid};
+use quarry::primitives::{Block, Encode, OutPoint, PubkeyHash, Transaction, Txid};
 
 use crate::model::{Bench, Model, Verdict};
 use crate::node::{self, Node};
@@ -54,11 +55,15 @@ impl Sequence<'_> {
                 let block = self.make(input)?;
                 self.submit(&block);
             }
-            6 | 7 => {
+            6 => {
                 for _ in 0..=input.arbitrary::<u8>()? % 4 {
                     let block = self.child_of(self.model.tip(), Vec::new());
                     self.submit(&block);
                 }
+            }
+            7 => {
+                let count = 1 + input.arbitrary::<u8>()? % 4;
+                self.burst(input, count)?;
             }
             8 => {
                 let block = self.make(input)?;
@@ -103,6 +108,35 @@ impl Sequence<'_> {
             "{block:?}"
         );
         self.blocks.push(block.clone());
+    }
+
+    /// Several blocks under way at once, as in an import: the outcome is that of one after the other.
+    fn burst(&mut self, input: &mut Unstructured<'_>, count: u8) -> arbitrary::Result<()> {
+        let mut expected = Vec::new();
+        for _ in 0..count {
+            let block = self.make(input)?;
+            expected.push((self.model.submit(&block), block.clone()));
+            self.blocks.push(block);
+        }
+        let handle = self.node.handle();
+        let answers: Vec<_> = expected
+            .iter()
+            .map(|(_, block)| {
+                let prepared = PreparedBlock::decode(&node::spec(), block.to_bytes());
+                let prepared = prepared.expect("what we encode decodes");
+                handle
+                    .send_block_blocking(prepared)
+                    .expect("the engine runs")
+            })
+            .collect();
+        for (answer, (expected, block)) in answers.into_iter().zip(expected) {
+            assert_eq!(
+                Verdict::of_block(answer.wait_blocking()),
+                expected,
+                "{block:?}"
+            );
+        }
+        Ok(())
     }
 
     fn header(&mut self, block: &Block) {

@@ -91,6 +91,10 @@ fn block(bytes: &[u8]) {
         return;
     };
     assert_eq!(ours.hash().to_string(), theirs.block_hash().to_string());
+    let (again, txids) = Block::from_bytes_hashed(bytes).expect("the same bytes");
+    assert_eq!(again, ours, "hashing on the way changes the block");
+    let expected: Vec<Txid> = ours.transactions.iter().map(Transaction::txid).collect();
+    assert_eq!(txids, expected, "the ids hashed on the way");
     let (root, _) = ours.compute_merkle_root();
     match theirs.compute_merkle_root() {
         Some(expected) => assert_eq!(root.to_string(), expected.to_string()),

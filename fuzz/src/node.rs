@@ -13,7 +13,8 @@ use quarry::primitives::{
 };
 use tempfile::TempDir;
 
-/// The engine's clock: a day after the first block. It stands still.
+/// The engine's clock: a day after the first block. It stands still, and blocks are so old that the engine takes them as it does
+/// while catching up.
 pub const NOW: u32 = 1_296_688_602 + 86_400;
 /// Blocks on which everything else is built; the first of them are mature.
 pub const BASE: u32 = 5;
