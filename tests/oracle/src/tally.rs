@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Tally {
     /// Chains.
     pub chains: u64,
-    /// Different valid blocks that all judges took.
+    /// Different blocks that all judges took, those of side branches too.
     pub blocks: u64,
     /// Payments in them, without coinbases.
     pub transactions: u64,
