@@ -13,6 +13,10 @@ use super::support::{Folder, Run};
 /// Blocks of the chain that is damaged.
 const BLOCKS: u32 = 40;
 
+/// Of the sorted files, which are many and alike, every so many damages are tried; `QUARRY_TEST_EVERY_DAMAGE` asks for all.
+/// It shares no factor with the number of damages, so that each of them meets some file.
+const SORTED_FILES_STEP: usize = 7;
+
 /// A chain with payments, its file of blocks, and copies of its database at an earlier moment.
 struct Original {
     folder: Folder,
@@ -179,10 +183,15 @@ fn d06_every_damage_to_every_file_of_the_database_is_told_and_mended() {
         .map(Run::ok)
         .collect();
     let names = files_of(&original.folder.file("mine/db"));
-    let mut fired = 0;
+    let every = std::env::var_os("QUARRY_TEST_EVERY_DAMAGE").map_or(SORTED_FILES_STEP, |_| 1);
+    let (mut fired, mut tried) = (0, 0_usize);
     for name in &names {
         let bytes = fs::read(original.folder.file("mine/db").join(name)).expect("it is there");
         for (damage, content) in damages(&original, name, &bytes) {
+            tried += 1;
+            if name.ends_with(".sst") && !tried.is_multiple_of(every) {
+                continue;
+            }
             let what = format!("{name} {damage}");
             let folder = original.copy();
             let file = folder.file("mine/db").join(name);
@@ -227,7 +236,7 @@ fn d06_every_damage_to_every_file_of_the_database_is_told_and_mended() {
         }
     }
     assert!(
-        names.len() > 10 && fired > 20,
+        names.len() > 10 && fired > 10,
         "{fired} damages of {names:?} were told"
     );
 }
