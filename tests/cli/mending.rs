@@ -29,6 +29,10 @@ struct Original {
 
 impl Original {
     fn new() -> Self {
+        Self::with_blocks(BLOCKS)
+    }
+
+    fn with_blocks(count: u32) -> Self {
         let folder = Folder::new();
         let spec = folder.run(&["--chain", "regtest", "chain", "show"]).ok();
         // Without retargeting no block needs work; coins mature at once, and addresses begin as on the default network.
@@ -44,7 +48,7 @@ impl Original {
                 .run(&["rpc", "generatetoaddress", &count.to_string(), &a])
                 .ok();
         };
-        generate(BLOCKS / 2);
+        generate(count / 2);
         for amount in ["7", "0.5"] {
             folder
                 .run(&["send", "--from", &a, "--to", &b, "--amount", amount])
@@ -58,7 +62,7 @@ impl Original {
         copy_files(&folder.file("mine/db"), &older);
         let node = folder.up(&["--no-mine"]);
         folder
-            .run(&["rpc", "generatetoaddress", &(BLOCKS / 2).to_string(), &a])
+            .run(&["rpc", "generatetoaddress", &(count / 2).to_string(), &a])
             .ok();
         folder.run(&["rpc", "stop"]).ok();
         let mut node = node;
@@ -393,7 +397,8 @@ fn reindex_killed_at(folder: &Folder, percent: u32) -> bool {
 
 #[test]
 fn d10_a_reindex_killed_at_every_tenth_goes_on_and_gives_the_same_digest() {
-    let original = Original::new();
+    // Long enough for a kill to come in time.
+    let original = Original::with_blocks(1_500);
     let folder = original.copy();
     let mut kills = 0;
     for percent in (10..100).step_by(10) {
