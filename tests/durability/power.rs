@@ -89,6 +89,7 @@ fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
         if round % 10 == 0 {
             disk = Disk::new();
             copy_folder(&wallet_template().folder.path, &disk.path().join("data"));
+            sync(&disk);
         }
         let job = match round % 4 {
             1 => Some(Job::Toggle(3 + random.below(6))),
@@ -108,6 +109,14 @@ fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
     assert!(
         cuts.lost_blocks > 0,
         "no cut took a block that was not synced"
+    );
+}
+
+/// What the test itself has done shall not be lost.
+fn sync(disk: &Disk) {
+    system(
+        "sync",
+        &["--file-system", &disk.path().display().to_string()],
     );
 }
 
@@ -234,10 +243,7 @@ fn cut_an_import(disk: &mut Disk, copied: bool, random: &mut Random, cuts: &mut 
     }
     if folder.path.exists() {
         folder.begin_again(None);
-        system(
-            "sync",
-            &["--file-system", &disk.path().display().to_string()],
-        );
+        sync(disk);
     }
 }
 
