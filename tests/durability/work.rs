@@ -154,8 +154,15 @@ impl Worker {
     fn connect(&self) -> Result<(), ClientError> {
         let mut payments = true;
         loop {
-            let address: String = self.client.get("getnewaddress", json!([]))?;
-            lock(&self.progress).addresses.push(address.clone());
+            // A refused address is no end of the work: only blocks meet the database.
+            let address = match self.client.get::<String>("getnewaddress", json!([])) {
+                Ok(address) => {
+                    lock(&self.progress).addresses.push(address.clone());
+                    address
+                }
+                Err(ClientError::Rpc(_)) => SOMEBODY.to_owned(),
+                Err(error) => return Err(error),
+            };
             if payments {
                 // Some kilobytes of payments in the next block. They wait in memory only: what acknowledges them is the block.
                 for _ in 0..4 {
