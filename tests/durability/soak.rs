@@ -23,10 +23,12 @@ const SECONDS: u64 = 12;
 const ROUND: Duration = Duration::from_secs(2);
 /// A peer lives so many rounds.
 const ROUNDS_OF_A_PEER: u64 = 5;
-/// From this length on the slope of the memory is judged.
-const LONG: u64 = 900;
-/// Megabytes an hour that memory may grow by, of which the growing chain takes a part: caches fill slowly.
-const MOST_GROWTH: f64 = 40.0;
+/// Seconds from which on the slope of the memory is judged: before that the database's buffers and caches, 48 MiB, may be filling.
+const LONG: u64 = 4 * 3_600;
+/// Megabytes an hour that memory may grow by then; the growing chain takes a part.
+const MOST_GROWTH: f64 = 10.0;
+/// What it may be at most in the first hours: what a node takes at its start, and those buffers and caches twice.
+const MOST_KIB: u64 = (48 + 2 * 48) << 10;
 
 /// What was seen at a moment.
 #[derive(Debug, Clone, Copy)]
@@ -194,6 +196,8 @@ fn judge(samples: &[Sample], seconds: u64) {
         threads.1 <= threads.0.map(|count| count + 16),
         "threads grow"
     );
+    let most = samples.iter().map(|it| it.resident_kib).max();
+    assert!(seconds >= LONG || most < Some(MOST_KIB), "{most:?} KiB");
     if seconds >= LONG {
         assert!(slope < MOST_GROWTH, "memory grows by {slope} MB an hour");
     }
