@@ -95,22 +95,28 @@ impl<'s> Batch<'s> {
 
     /// Changes the coins and the stats that describe them.
     pub fn apply(&mut self, diff: &UtxoDiff, stats: &CoinStats) {
+        // Neighbours one after the other are quicker to insert than keys in the order of a hash table.
+        let mut spent: Vec<_> = diff.spent().collect();
+        let mut created: Vec<_> = diff.created().collect();
+        spent.sort_unstable_by_key(|(outpoint, _)| *outpoint);
+        created.sort_unstable_by_key(|(outpoint, _)| *outpoint);
         // The spent half first: an outpoint may be in both halves, and then its new coin is the one that stays.
-        for (outpoint, coin) in diff.spent() {
+        for (outpoint, _) in &spent {
             self.delete(column::COINS, &keys::outpoint(outpoint));
-            self.delete(
-                column::ADDRESS_COINS,
-                &keys::address_coin(&coin.pubkey_hash, outpoint),
-            );
         }
-        for (outpoint, coin) in diff.created() {
+        for (outpoint, coin) in &created {
             let bytes = codec::encode(coin);
             self.put(column::COINS, &keys::outpoint(outpoint), &bytes);
-            self.put(
-                column::ADDRESS_COINS,
-                &keys::address_coin(&coin.pubkey_hash, outpoint),
-                &bytes,
-            );
+        }
+        spent.sort_by_key(|(_, coin)| coin.pubkey_hash);
+        created.sort_by_key(|(_, coin)| coin.pubkey_hash);
+        for (outpoint, coin) in spent {
+            let key = keys::address_coin(&coin.pubkey_hash, outpoint);
+            self.delete(column::ADDRESS_COINS, &key);
+        }
+        for (outpoint, coin) in created {
+            let key = keys::address_coin(&coin.pubkey_hash, outpoint);
+            self.put(column::ADDRESS_COINS, &key, &codec::encode(coin));
         }
         self.put(
             column::META,
