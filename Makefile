@@ -51,6 +51,10 @@ bench-import: ## Time imports of block files beside Bitcoin Core's kernel; QUARR
 	cargo build --release --locked --manifest-path tests/oracle/Cargo.toml --bin kernel_import
 	QUARRY_KERNEL_IMPORT="$(CARGO_TARGET_DIR)/release/kernel_import" cargo bench --profile release --locked --bench import
 
+bench-miner: ## Measure the search for blocks, each kernel that works here; ARGS="--rounds 21" passes arguments on
+	@deploy/setup
+	cargo run --release --locked -- bench-miner $(ARGS)
+
 difficulty: ## Simulate how difficulty follows the hash rate; writes the tables and plots of docs/difficulty.md
 	@deploy/setup
 	QUARRY_WRITE_DIFFICULTY=1 cargo test --release --locked --test difficulty

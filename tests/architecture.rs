@@ -80,6 +80,13 @@ const CONFINED: [(&str, &str); 5] = [
     ("libp2p", "network"),
 ];
 
+/// The only files with `unsafe`: the kernels that use instructions of particular processors.
+const UNSAFE: [&str; 3] = [
+    "miner/search/avx2.rs",
+    "miner/search/avx512.rs",
+    "miner/search/sha_ni.rs",
+];
+
 /// Lines that a file may have, tests apart.
 const MAX_LINES: usize = 500;
 
@@ -182,6 +189,30 @@ fn outside_crates_stay_in_their_module() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_stays_in_the_kernels_and_says_why_it_is_sound() {
+    let src = root().join("src");
+    let mut found = Vec::new();
+    for path in sources(&src) {
+        let text = fs::read_to_string(&path).expect("a source is readable");
+        let code = |line: &&str| !line.trim_start().starts_with("//");
+        let uses = text
+            .lines()
+            .filter(code)
+            .filter(|line| names(line, "unsafe") || names(line, "unsafe_code"))
+            .count();
+        if uses > 0 {
+            let reasons = text.matches("// SAFETY: ").count();
+            let blocks = text.matches("unsafe {").count();
+            assert_eq!(reasons, blocks, "{}", path.display());
+            let relative = path.strip_prefix(&src).expect("it is in src");
+            found.push(relative.to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    assert_eq!(found, UNSAFE, "files with unsafe code");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::thread;
 use tokio::sync::Notify;
 
 use super::board::Board;
+use super::search::Kernel;
 use crate::primitives::PubkeyHash;
 
 /// How the node mines.
@@ -15,6 +16,8 @@ use crate::primitives::PubkeyHash;
 pub struct MinerConfig {
     /// How many threads search; 0 for none.
     pub threads: usize,
+    /// How they search; none for the fastest way.
+    pub kernel: Option<Kernel>,
     /// Whom the blocks pay; nothing is mined without.
     pub payout: Option<PubkeyHash>,
     /// Whether the search begins at once, or with [`MinerHandle::set_enabled`].

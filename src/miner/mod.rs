@@ -7,18 +7,20 @@
 //! | where | what |
 //! |---|---|
 //! | `template` | a block without its proof of work, cheap to vary |
-//! | `search` | the hash function over ranges of nonces |
+//! | `search` | the hash function over ranges of nonces, in kernels for several processors |
 //! | `board` | what the searching threads share: the work, and whether to go on |
 //! | `workers` | the searching threads |
 //! | `task`, `handle` | the thread that gives them work, and how to ask it |
 //! | `rate` | the hash rate as a moving average |
 //! | `generate` | a number of blocks, at once |
+//! | `measure` | how fast the kernels are here |
 //!
-//! Other kernels than the portable one stand beside it in `search`; external miners take a [`Template`] as the workers do.
+//! External miners take a [`Template`] as the workers do.
 
 mod board;
 mod generate;
 mod handle;
+mod measure;
 mod rate;
 mod search;
 mod task;
@@ -29,6 +31,7 @@ mod workers;
 
 pub use generate::{GenerateError, generate_blocking};
 pub use handle::{MinerConfig, MinerHandle, MinerStatus, default_threads};
-pub use search::{Search, SearchRange};
+pub use measure::{KernelSpeed, measure_kernels};
+pub use search::{Kernel, KernelError, Search, SearchRange};
 pub use task::{MinerError, MinerTask, spawn};
 pub use template::{Template, TemplateError, build_template, build_template_blocking};

@@ -90,7 +90,15 @@ pub fn spawn(
     let salt = getrandom::u32().map_err(std::io::Error::other)?;
     let workers = (0..=u16::MAX)
         .take(threads)
-        .map(|index| workers::start(index, salt, Arc::clone(&board), sender.clone()))
+        .map(|index| {
+            workers::start(
+                index,
+                salt,
+                config.kernel,
+                Arc::clone(&board),
+                sender.clone(),
+            )
+        })
         .collect::<std::io::Result<Vec<_>>>()?;
     let controller = Controller {
         events: chain.events().subscribe(),

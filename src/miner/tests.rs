@@ -198,6 +198,7 @@ fn threads_mine_pause_and_end() {
     let node = Node::new();
     let config = MinerConfig {
         threads: 2,
+        kernel: None,
         payout: Some(key_hash(9)),
         enabled: false,
     };
@@ -235,6 +236,7 @@ fn a_block_of_another_miner_moves_the_search_on() {
     let node = Node::new();
     let config = MinerConfig {
         threads: 1,
+        kernel: None,
         payout: Some(key_hash(9)),
         enabled: true,
     };
@@ -267,6 +269,7 @@ fn s02_a_panic_reaches_whoever_joins() {
     let node = Node::new();
     let config = MinerConfig {
         threads: 2,
+        kernel: None,
         payout: None,
         enabled: true,
     };

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use super::folder::DataFolder;
 use super::ports::{ListenAt, Service};
 use crate::consensus::ChainSpec;
+use crate::miner::Kernel;
 use crate::primitives::PubkeyHash;
 
 /// Everything that [`Node::start`](super::Node::start) needs to know.
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub mine_to: Option<PubkeyHash>,
     /// Threads that mine.
     pub threads: NonZeroUsize,
+    /// How they search; none for the fastest way.
+    pub miner_kernel: Option<Kernel>,
 }
 
 impl NodeConfig {

@@ -32,6 +32,7 @@ mod tasks;
 mod telemetry;
 
 pub use crate::chain::PreparedBlock;
+pub use crate::miner::{Kernel, KernelSpeed, measure_kernels};
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
 pub use config::{Endpoints, NodeConfig};
 pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::ports::ListenAt;
 use super::small_file::read_small_file;
 use super::telemetry::LogFormat;
+use crate::miner::Kernel;
 
 /// One source of settings; what it does not say is left to the next.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Settings {
     pub mining_address: Option<String>,
     /// Threads that mine.
     pub threads: Option<NonZeroUsize>,
+    /// How they search.
+    pub miner_kernel: Option<Kernel>,
 }
 
 /// Why a settings file is not used.
@@ -101,6 +104,7 @@ impl Settings {
             no_mine: self.no_mine.or(other.no_mine),
             mining_address: self.mining_address.or(other.mining_address),
             threads: self.threads.or(other.threads),
+            miner_kernel: self.miner_kernel.or(other.miner_kernel),
         }
     }
 }
@@ -131,6 +135,7 @@ mod tests {
         for (text, named) in [
             ("prot-offset = 5", "prot-offset"),
             ("threads = 0", "threads"),
+            ("miner-kernel = \"abacus\"", "expected one of sha2"),
             ("rpc-listen = \"here\"", "IP:PORT"),
             ("no-mine = ", "line 1"),
         ] {

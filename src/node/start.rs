@@ -281,6 +281,7 @@ impl Starting {
     ) -> Result<MinerHandle, StartError> {
         let settings = MinerConfig {
             threads: config.threads.get(),
+            kernel: config.miner_kernel,
             payout: config.mine_to,
             enabled: config.mine_to.is_some(),
         };

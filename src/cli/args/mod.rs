@@ -5,6 +5,7 @@
 
 mod up;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -118,6 +119,8 @@ pub(in crate::cli) enum Command {
     /// reindex goes on when it is called again, and until then no node starts on the folder. What cannot be read comes from
     /// peers at the next `quarry up`. The wallet is not touched.
     Reindex(ReindexArgs),
+    /// Measure how fast this machine searches for blocks, with each kernel that works here
+    BenchMiner(BenchMinerArgs),
     /// Say what is wrong with the data folder, and the command that mends it
     Doctor,
     /// The network's parameters
@@ -238,6 +241,16 @@ pub(in crate::cli) struct ReindexArgs {
     /// Take what can be read from the files of a database that cannot be opened; the old one is kept beside
     #[arg(long)]
     pub(in crate::cli) salvage: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct BenchMinerArgs {
+    /// Threads that search together [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) threads: Option<NonZeroUsize>,
+    /// How often each kernel is measured; the median counts
+    #[arg(long, value_name = "N", default_value = "9")]
+    pub(in crate::cli) rounds: NonZeroUsize,
 }
 
 /// What can be asked of a network's parameters.

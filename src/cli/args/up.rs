@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::builder::BoolishValueParser;
 
-use crate::node::{ListenAt, Settings};
+use crate::node::{Kernel, ListenAt, Settings};
 
 /// How a node is run.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,9 @@ pub(in crate::cli) struct UpArgs {
     /// Threads that mine [default: all cores but one]
     #[arg(long, env = "QUARRY_THREADS", value_name = "N", value_parser = thread_count)]
     threads: Option<NonZeroUsize>,
+    /// How they search: one that `quarry bench-miner` lists [default: the fastest]
+    #[arg(long, env = "QUARRY_MINER_KERNEL", value_name = "KERNEL")]
+    miner_kernel: Option<Kernel>,
     /// Peer to stay connected to: host:port or a multiaddress; may be repeated
     #[arg(
         long,
@@ -90,6 +93,7 @@ impl UpArgs {
             no_mine: self.no_mine,
             mining_address: self.mining_address.clone(),
             threads: self.threads,
+            miner_kernel: self.miner_kernel,
             ..Settings::default()
         }
     }

@@ -1,6 +1,7 @@
 //! The commands, one file for each that is more than a line, and their dispatch.
 
 mod balance;
+mod bench_miner;
 mod blocks;
 mod chain;
 mod doctor;
@@ -61,6 +62,7 @@ fn in_context(context: &Context, command: &Command) -> CliResult {
         Command::VerifyChain(args) => verify::run(context, args.full),
         Command::Chain(command) => chain::run(context, *command),
         Command::Health => health::run(context),
+        Command::BenchMiner(args) => bench_miner::run(context, args),
         Command::Reindex(args) => reindex::run(context, args.salvage),
         Command::InitBlockchain(_) | Command::Up(_) | Command::Doctor => {
             unreachable!("dispatched above")

@@ -108,6 +108,7 @@ fn config(context: &Context) -> CliResult<NodeConfig> {
         bootnodes: settings.bootnode.unwrap_or_default(),
         mine_to: mine_to(context)?,
         threads: settings.threads.unwrap_or_else(NodeConfig::default_threads),
+        miner_kernel: settings.miner_kernel,
     })
 }
 
