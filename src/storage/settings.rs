@@ -4,8 +4,9 @@ use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options};
 
 use super::keys::column;
 
-/// Memory for blocks of the database that were read, all columns together.
-const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// Memory for blocks of the database that were read, all columns together; filled as they are read. It holds the filters and
+/// indexes of ten million coins, without which every look-up of a coin would read them again.
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
 /// Memory for writes of one column that are not in a sorted file yet; larger ones delay, smaller ones make many files.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
 /// Memory for such writes, all columns together.
