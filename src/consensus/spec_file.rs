@@ -198,10 +198,13 @@ impl ChainSpec {
             )?;
             range("retarget.stall_doubling", stall_doubling, 1, 86_400)?;
             // A miner may date a block ahead by the drift; were that enough for an eased target, it would take one at will.
+            // With less room between the two, a miner gains by dating blocks so late that the stall rule eases the next
+            // (docs/difficulty.md): six spacings are what one waits once in four hundred blocks.
+            let waits = self.target_spacing.saturating_mul(6);
             range(
                 "retarget.stall_after",
                 stall_after,
-                self.max_future_drift + 1,
+                self.max_future_drift.saturating_add(waits),
                 31_536_000,
             )?;
         }

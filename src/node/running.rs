@@ -264,6 +264,7 @@ mod tests {
             bootnodes: Vec::new(),
             mine_to: None,
             threads: NonZeroUsize::MIN,
+            miner_kernel: None,
         }
     }
 

@@ -365,6 +365,32 @@ impl Store {
         Ok((found, total))
     }
 
+    /// Of that history, oldest first, at most `count` transactions of `height` and above.
+    ///
+    /// # Errors
+    /// A failure of the disk, or a damaged record.
+    pub fn history_since(
+        &self,
+        hash: &PubkeyHash,
+        height: u32,
+        count: usize,
+    ) -> Result<Vec<HistoryRow>, StorageError> {
+        let column = column::ADDRESS_HISTORY;
+        let first = keys::address_history(hash, height, 0);
+        let rows = self.rows(column, IteratorMode::From(&first, Direction::Forward));
+        let mut found = Vec::new();
+        for row in rows.take(count) {
+            let (key, value) = row?;
+            if !key.starts_with(hash.as_bytes()) {
+                break;
+            }
+            let item = history_row(&key, &value)
+                .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
+            found.push(item);
+        }
+        Ok(found)
+    }
+
     /// The rows of a column, their checksums compared and taken off.
     fn rows<'s>(
         &'s self,

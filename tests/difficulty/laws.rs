@@ -232,7 +232,7 @@ fn h07_on_the_parents_time_lying_would_pay() {
     }
 }
 
-/// The check of chain specs only asks that the drift be below `stall_after`. Just below is too near: late dates would pay.
+/// Why the check of chain specs wants six spacings between the drift and `stall_after`: just below, late dates would pay.
 #[test]
 fn h07_a_drift_just_below_the_stall_would_pay() {
     let near = Constants {
