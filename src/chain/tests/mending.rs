@@ -178,7 +178,7 @@ fn d07_a_tip_whose_records_disagree_is_refused_at_the_opening() {
 /// An honest block that spends a coin which our disk lost must not be condemned: the node says that its disk is damaged.
 #[test]
 fn d07_a_lost_coin_never_makes_an_honest_block_invalid() {
-    let (chain, blocks) = busy_chain();
+    let (mut chain, blocks) = busy_chain();
     let coin = coinbase_coin(&blocks[4]);
     let honest = chain.block_on(tip(&chain), vec![pay(1, &[coin], &[(2, 50 * COIN)])], 0);
     let spent = coinbase_coin(&blocks[0]);
@@ -195,6 +195,8 @@ fn d07_a_lost_coin_never_makes_an_honest_block_invalid() {
     );
 
     let key = [&coin.txid.as_bytes()[..], &coin.vout.to_be_bytes()].concat();
+    // What a run keeps in memory is not asked of the disk.
+    chain.restart();
     chain.reader().store().delete_raw("coins", &key);
     match chain.submit(&honest) {
         Err(SubmitError::Storage(text)) => {
@@ -330,7 +332,9 @@ fn d09_a_reindex_reads_the_schema_before() {
 /// A look-up that fails is an error of the disk, never an answer.
 #[test]
 fn d07_an_edited_coin_is_an_error_and_no_answer() {
-    let (chain, blocks) = busy_chain();
+    let (mut chain, blocks) = busy_chain();
+    // What a run keeps in memory is not asked of the disk.
+    chain.restart();
     let store = chain.reader().store();
     let coin = coinbase_coin(&blocks[4]);
     let key = [&coin.txid.as_bytes()[..], &coin.vout.to_be_bytes()].concat();
