@@ -79,10 +79,16 @@ fn fill_under_a_node(disk: &SmallDisk, folder: &Folder, random: &mut Random) -> 
     let progress = work.end();
     // As long as there is no room, it says so or it works; it breaks nothing.
     let mut again = folder.up(&[]);
-    match again.try_client() {
-        Ok(_) => again.stop(),
-        Err(_) => assert!(again.said().contains(NO_SPACE), "{}", again.said()),
+    if again.try_client().is_ok() {
+        again.signal("TERM");
     }
+    let status = again.end_within(PATIENCE);
+    let said = again.said();
+    assert!(
+        status.success() || said.contains(NO_SPACE),
+        "ended with {status}:\n{said}"
+    );
+    drop(again);
     disk.free();
     let found = folder.assert_sound("after a full disk");
     progress.assert_allows(&found);

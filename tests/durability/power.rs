@@ -23,7 +23,9 @@ use crate::support::{
 use crate::work::{Job, Progress, Work};
 
 /// Cuts in the short form; `QUARRY_TEST_CUTS` asks for more.
-const CUTS: u64 = 8;
+const CUTS: u64 = 11;
+/// Rounds in which each kind of work meets each way of cutting.
+const LEAST_ROUNDS: u64 = 6;
 /// How long work goes on at most before the cut.
 const WORK: Duration = Duration::from_millis(400);
 /// About what a sync of the disk takes.
@@ -85,21 +87,22 @@ fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
     let mut disk = Disk::new();
     let mut imports = Disk::new();
     let mut round = 0;
-    while cuts.copied + cuts.shut_down < wanted {
+    while round < LEAST_ROUNDS || cuts.copied + cuts.shut_down < wanted {
         if round % 10 == 0 {
             disk = Disk::new();
             copy_folder(&wallet_template().folder.path, &disk.path().join("data"));
             sync(&disk);
         }
-        let job = match round % 4 {
+        let copied = round % 2 == 0;
+        let job = match round / 2 % 3 {
+            0 => Some(Job::Connect),
             1 => Some(Job::Toggle(3 + random.below(6))),
-            3 => None,
-            _ => Some(Job::Connect),
+            _ => None,
         };
-        match (job, round % 8 < 4) {
+        match (job, copied) {
             (Some(job), true) => cut_by_copies(&disk, job, &mut random, &mut cuts),
             (Some(job), false) => cut_by_shut_down(&mut disk, job, &mut random, &mut cuts),
-            (None, _) => cut_an_import(&mut imports, round % 8 < 4, &mut random, &mut cuts),
+            (None, copied) => cut_an_import(&mut imports, copied, &mut random, &mut cuts),
         }
         round += 1;
     }
@@ -143,7 +146,9 @@ fn cut_by_copies(disk: &Disk, job: Job, random: &mut Random, cuts: &mut Cuts) {
             let found = data(&copy);
             cuts.lost_bytes += u64::from(found.log_bytes() < written);
             forget_the_stopped_node(&found);
-            assert_recovers(&found, &work.progress(), cuts);
+            let progress = work.progress();
+            let certain = Certain::of(&progress);
+            assert_recovers(&found, &progress, &certain, cuts);
         }
         node.signal("CONT");
     }
@@ -160,6 +165,7 @@ fn cut_by_shut_down(disk: &mut Disk, job: Job, random: &mut Random, cuts: &mut C
     if random.one_in(2) {
         watch_for(WORK, || work.is_writing());
     }
+    let certain = Certain::of(&work.progress());
     disk.cut();
     let status = node.end_within(Duration::from_secs(12));
     let said = node.said();
@@ -169,16 +175,37 @@ fn cut_by_shut_down(disk: &mut Disk, job: Job, random: &mut Random, cuts: &mut C
     let progress = work.end();
     disk.repower();
     cuts.shut_down += 1;
-    assert_recovers(&data(disk), &progress, cuts);
+    assert_recovers(&data(disk), &progress, &certain, cuts);
+}
+
+/// How much had been acknowledged before a cut began.
+///
+/// A sync that is under way when ext4 is shut down may be told to have succeeded although it has not: a program that does nothing
+/// but write and sync sees the same (Linux 6.18), always with answers that came after the shutdown had begun. A real cut gives no
+/// answers then, so such answers count as not given.
+struct Certain {
+    tips: usize,
+    addresses: usize,
+}
+
+impl Certain {
+    const fn of(progress: &Progress) -> Self {
+        Self {
+            tips: progress.told.len(),
+            addresses: progress.addresses.len(),
+        }
+    }
 }
 
 /// Commands and a node find everything in order, and all that was acknowledged.
-fn assert_recovers(folder: &Folder, progress: &Progress, cuts: &mut Cuts) {
+fn assert_recovers(folder: &Folder, progress: &Progress, certain: &Certain, cuts: &mut Cuts) {
     cuts.under_way += u64::from(progress.under_way.is_some());
     let found = folder.assert_sound("after a power cut");
-    progress.assert_allows(&found);
+    if !progress.told[certain.tips - 1..].contains(&found) {
+        progress.assert_allows(&found);
+    }
     let listed = folder.ok(&["list-addresses"]);
-    for address in &progress.addresses {
+    for address in &progress.addresses[..certain.addresses] {
         assert!(listed.contains(address.as_str()), "{address} is gone");
     }
     assert_starts(folder, &found);
@@ -203,11 +230,12 @@ fn cut_an_import(disk: &mut Disk, copied: bool, random: &mut Random, cuts: &mut 
     let file = old_chain().file.display().to_string();
     let folder = data(disk);
     let mut import = folder.start(&[], &["import-blocks", &file]);
-    let bytes = random.below(500_000);
+    let bytes = random.below(150_000);
     watch_for(Duration::from_secs(10), || {
         folder.log_bytes() > bytes || import.has_ended().is_some()
     });
-    let found = if copied && import.has_ended().is_none() {
+    let copied = copied && import.has_ended().is_none();
+    let found = if copied {
         stop(&import);
         let written = folder.log_bytes();
         let copy = disk.copy();

@@ -23,6 +23,8 @@ pub enum Job {
 pub struct Progress {
     /// The tip after the last acknowledged change.
     pub acknowledged: Tip,
+    /// All tips in the order in which they were told; first the one before the work.
+    pub told: Vec<Tip>,
     /// The request that was sent and not answered.
     pub under_way: Option<UnderWay>,
     /// Addresses that were handed out.
@@ -69,8 +71,10 @@ pub struct Work {
 impl Work {
     /// Begins on a thread of its own, after what must be prepared for the job.
     pub fn begin(client: Client, folder: &Folder, job: Job) -> Self {
+        let before = tip(&client);
         let progress = Arc::new(Mutex::new(Progress {
-            acknowledged: tip(&client),
+            told: vec![before.clone()],
+            acknowledged: before,
             under_way: None,
             addresses: Vec::new(),
         }));
@@ -144,10 +148,12 @@ impl Worker {
         let answer = send(&self.client)?;
         let mut progress = lock(&self.progress);
         progress.under_way = None;
-        progress.acknowledged = to.unwrap_or_else(|| Tip {
+        let now = to.unwrap_or_else(|| Tip {
             height: progress.acknowledged.height + 1,
             hash: answer.expect("a new block has a hash"),
         });
+        progress.told.push(now.clone());
+        progress.acknowledged = now;
         Ok(())
     }
 
