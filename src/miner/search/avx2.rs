@@ -9,6 +9,7 @@ use std::arch::x86_64::{
 };
 
 use super::prepared::{self as scalar, HASH_BITS, HEADER_BITS, INITIAL, K, PAD, Prepared};
+use super::prepared::{K_FROM_16, K_FROM_32, K_FROM_48};
 use super::rounds::{define_top_words, run_rounds};
 
 type V = __m256i;

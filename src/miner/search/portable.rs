@@ -1,6 +1,7 @@
 //! The kernel for any processor: one nonce after the other.
 
 use super::prepared::{self as scalar, HASH_BITS, HEADER_BITS, INITIAL, K, PAD, Prepared};
+use super::prepared::{K_FROM_16, K_FROM_32, K_FROM_48};
 use super::prepared::{big0, big1, ch, maj, small0, small1};
 use super::rounds::{define_top_words, run_rounds};
 

@@ -28,6 +28,20 @@ pub(super) const K: [u32; 64] = [
     0x748f_82ee, 0x78a5_636f, 0x84c8_7814, 0x8cc7_0208, 0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ];
 
+const fn sixteen_from(first: usize) -> [u32; 16] {
+    let mut constants = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        constants[i] = K[first + i];
+        i += 1;
+    }
+    constants
+}
+
+pub(super) const K_FROM_16: [u32; 16] = sixteen_from(16);
+pub(super) const K_FROM_32: [u32; 16] = sixteen_from(32);
+pub(super) const K_FROM_48: [u32; 16] = sixteen_from(48);
+
 /// The first word of the padding (5.1.1): a single bit.
 pub(super) const PAD: u32 = 0x8000_0000;
 /// The last word of the padding of a header: its length in bits.

@@ -5,11 +5,19 @@
 //! changes (rounds 0 to 3 of the inner hash, round 0 of the outer, sums with words that are padding), and what the top word of
 //! the hash does not need: it is `e` after round 60 of the outer hash plus a constant, and from round 57 on no `a` reaches it.
 //!
-//! All is one straight line without branches. State and schedule are arrays with constant indices, so the compiler keeps them in
-//! registers. The order of the additions is the fastest of those tried: what comes last in a round is added last.
+//! State and schedule are arrays with constant indices, so the compiler keeps them in registers. The sixteen rounds that occur
+//! four times are a function of their own: one straight line would not fit into what processors keep of their instructions,
+//! which costs more than the padding saves in rounds 16 to 31 of the outer hash.
 
-/// Runs the listed rounds on state `s`: with the words that a function makes of schedule `w`, else with words that are 0.
+/// Runs the listed rounds on state `s`: with the next words of schedule `w` and constants `k`, with words that are 0, or with what
+/// a function makes of the schedule.
 macro_rules! run_rounds {
+    ($s:ident, $w:ident, $k:ident: $($i:literal)*) => {
+        $(
+            extend::<$i>($w);
+            round::<$i>($s, add($w[$i], splat($k[$i])));
+        )*
+    };
     ($s:ident: $($i:literal)*) => {
         $(round::<$i>(&mut $s, splat(K[$i]));)*
     };
@@ -56,9 +64,22 @@ macro_rules! define_top_words {
         $(#[$attribute])*
         #[inline]
         fn next<const I: usize>(w: &mut [V; 16]) -> V {
+            extend::<I>(w);
+            word::<I>(w)
+        }
+
+        $(#[$attribute])*
+        #[inline]
+        fn extend<const I: usize>(w: &mut [V; 16]) {
             let old = add(w[I % 16], small0(w[(I + 1) % 16]));
             w[I % 16] = add(old, add(w[(I + 9) % 16], small1(w[(I + 14) % 16])));
-            word::<I>(w)
+        }
+
+        /// Sixteen rounds, the first of them number 16, 32 or 48, with constants `k` and the words that follow `w`.
+        $(#[$attribute])*
+        #[inline(never)]
+        fn sixteen_rounds(s: &mut [V; 8], w: &mut [V; 16], k: &[u32; 16]) {
+            run_rounds!(s, w, k: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
         }
 
         /// The last words of the hashes of the header with the nonce words of `nonce`.
@@ -96,11 +117,10 @@ macro_rules! define_top_words {
             w[14] = add(add(small1(w[12]), w[7]), splat(scalar::small0(HEADER_BITS)));
             w[15] = add(add(small1(w[13]), w[8]), splat(scalar::small0(w16).wrapping_add(HEADER_BITS)));
             run_rounds!(s: 28 29 30 31, word(w));
-            w[0] = add(add(small1(w[14]), w[9]), splat(scalar::small0(w17).wrapping_add(w16)));
-            w[1] = add(add(small1(w[15]), w[10]), add(small0(w[2]), splat(w17)));
-            run_rounds!(s: 32 33, word(w));
-            run_rounds!(s: 34 35 36 37 38 39 40 41 42 43 44 45 46 47, next(w));
-            run_rounds!(s: 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63, next(w));
+            w[0] = splat(w16);
+            w[1] = splat(w17);
+            sixteen_rounds(&mut s, &mut w, &K_FROM_32);
+            sixteen_rounds(&mut s, &mut w, &K_FROM_48);
 
             // The outer hash from round 1 on. Words 0 to 7 are the inner one; 8 and 15 are padding, 9 to 14 are 0.
             let mut i = 0;
@@ -117,27 +137,11 @@ macro_rules! define_top_words {
             round::<8>(&mut s, splat(K[8].wrapping_add(PAD)));
             run_rounds!(s: 9 10 11 12 13 14);
             round::<15>(&mut s, splat(K[15].wrapping_add(HASH_BITS)));
-            w[0] = add(w[0], small0(w[1]));
-            w[1] = add(add(w[1], small0(w[2])), splat(scalar::small1(HASH_BITS)));
-            w[2] = add(add(w[2], small0(w[3])), small1(w[0]));
-            w[3] = add(add(w[3], small0(w[4])), small1(w[1]));
-            run_rounds!(s: 16 17 18 19, word(w));
-            w[4] = add(add(w[4], small0(w[5])), small1(w[2]));
-            w[5] = add(add(w[5], small0(w[6])), small1(w[3]));
-            w[6] = add(add(w[6], small0(w[7])), add(small1(w[4]), splat(HASH_BITS)));
-            w[7] = add(add(w[7], small1(w[5])), add(w[0], splat(scalar::small0(PAD))));
-            run_rounds!(s: 20 21 22 23, word(w));
-            w[8] = add(add(small1(w[6]), w[1]), splat(PAD));
-            w[9] = add(small1(w[7]), w[2]);
-            w[10] = add(small1(w[8]), w[3]);
-            w[11] = add(small1(w[9]), w[4]);
-            run_rounds!(s: 24 25 26 27, word(w));
-            w[12] = add(small1(w[10]), w[5]);
-            w[13] = add(small1(w[11]), w[6]);
-            w[14] = add(add(small1(w[12]), w[7]), splat(scalar::small0(HASH_BITS)));
-            w[15] = add(add(small1(w[13]), w[8]), add(small0(w[0]), splat(HASH_BITS)));
-            run_rounds!(s: 28 29 30 31, word(w));
-            run_rounds!(s: 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47, next(w));
+            w[8] = splat(PAD);
+            w[9..15].fill(splat(0));
+            w[15] = splat(HASH_BITS);
+            sixteen_rounds(&mut s, &mut w, &K_FROM_16);
+            sixteen_rounds(&mut s, &mut w, &K_FROM_32);
             run_rounds!(s: 48 49 50 51 52 53 54 55 56, next(w));
             let kw = next::<57>(&mut w);
             round_of_e::<57>(&mut s, kw);
