@@ -77,7 +77,7 @@ impl Generator {
         Self {
             forge: Forge::new(),
             // Every eighth chain keeps the kernel on disk too, so that both are closed and opened.
-            trial: Trial::regtest(number % 8 == 0),
+            trial: Trial::regtest(number.is_multiple_of(8)),
             rng: Rng::new(seed, number),
             shape,
             made: HashMap::new(),

@@ -76,7 +76,9 @@ fn import(file: &str, folder: &str) -> Result<String, Box<dyn std::error::Error>
     }
     let height = chain.active_chain().height();
     match invalid.load(Ordering::Relaxed) {
-        0 => Ok(format!("Imported {count} blocks. The tip is at height {height}.")),
+        0 => Ok(format!(
+            "Imported {count} blocks. The tip is at height {height}."
+        )),
         bad => Err(format!("{bad} blocks were found invalid").into()),
     }
 }
