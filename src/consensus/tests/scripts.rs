@@ -105,7 +105,7 @@ fn t03_signatures_are_strict_der() {
         (der(&[1], &signed_order), OutOfRange),
         (der(&long, &[1]), OutOfRange),
         (der(&longer, &[1]), OutOfRange),
-        (der(&[1], &signed_order[1..].repeat(1)), NotStrictDer),
+        (der(&[1], &signed_order[1..]), NotStrictDer),
         (patched(0, 0x31), NotStrictDer),
         (patched(1, good[1] + 1), NotStrictDer),
         (patched(1, good[1] - 1), NotStrictDer),
