@@ -234,7 +234,11 @@ impl CatchUp {
                 self.folder.start(&[], &["import-blocks", &file])
             }
         };
-        let bytes = random.below(CATCH_UP_BYTES);
+        // Half of the time soon after the first bytes, else when there are many.
+        let (bytes, later) = match random.one_in(2) {
+            true => (0, WORK * 2),
+            false => (random.below(CATCH_UP_BYTES), SYNC_TIME),
+        };
         let opening = self.folder.opening();
         let mut acknowledged = 0;
         watch_for(Duration::from_secs(20), || {
@@ -247,7 +251,7 @@ impl CatchUp {
         if process.is_up() && random.one_in(2) {
             acknowledged = process.try_client().map_or(0, |client| tip(&client).height);
         }
-        sleep(random.moment(SYNC_TIME));
+        sleep(random.moment(later));
         let written = self.folder.log_bytes() > 0;
         let alive = process.kill();
         kill_recoveries(&self.folder, random, tally);
@@ -259,8 +263,9 @@ impl CatchUp {
             found.height
         );
         let last = u64::from(OLD_BLOCKS) - 1;
-        let hit = match alive && found.height > self.height && found.height < last {
-            true if written => Hit::MidWrite,
+        // Blocks wait in memory for others, and are written together.
+        let hit = match alive && written && found.height < last {
+            true if found.height > self.height => Hit::MidWrite,
             true => Hit::Hit,
             false => Hit::Missed,
         };
