@@ -101,7 +101,7 @@ fn kill_start(folder: &Folder, random: &mut Random) -> Hit {
     match (answered, written) {
         (true, _) => Hit::Missed,
         (false, true) => Hit::MidWrite,
-        (false, false) => Hit::Hit,
+        (false, false) => Hit::UnderWay,
     }
 }
 
@@ -166,7 +166,7 @@ impl Online {
         let hit = match &progress.under_way {
             None => Hit::Missed,
             Some(request) if self.folder.log_bytes() > request.log_bytes => Hit::MidWrite,
-            Some(_) => Hit::Hit,
+            Some(_) => Hit::UnderWay,
         };
         tally.count(phase, hit);
         kill_recoveries(&self.folder, random, tally);
@@ -266,7 +266,7 @@ impl CatchUp {
         // Blocks wait in memory for others, and are written together.
         let hit = match alive && written && found.height < last {
             true if found.height > self.height => Hit::MidWrite,
-            true => Hit::Hit,
+            true => Hit::UnderWay,
             false => Hit::Missed,
         };
         tally.count(self.phase, hit);

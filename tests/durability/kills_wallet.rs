@@ -89,7 +89,7 @@ impl WalletScene {
         let hit = match command.kill() {
             false => Hit::Missed,
             true if temporary.exists() => Hit::MidWrite,
-            true => Hit::Hit,
+            true => Hit::UnderWay,
         };
         tally.count(Phase::Wallet, hit);
         if let Some(address) = said.trim().strip_prefix("New address: ") {
@@ -128,7 +128,7 @@ impl WalletScene {
         let hit = match alive && !acknowledged {
             false => Hit::Missed,
             true if self.folder.log_bytes() > 0 => Hit::MidWrite,
-            true => Hit::Hit,
+            true => Hit::UnderWay,
         };
         tally.count(Phase::Send, hit);
         kill_recoveries(&self.folder, random, tally);

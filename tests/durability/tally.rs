@@ -32,7 +32,7 @@ pub enum Hit {
     /// Nothing: what was aimed at was over, or had not begun.
     Missed,
     /// What was aimed at was under way.
-    Hit,
+    UnderWay,
     /// It was, and had written something that was not acknowledged yet.
     MidWrite,
 }
