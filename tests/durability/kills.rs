@@ -34,6 +34,8 @@ const WORK: Duration = Duration::from_millis(30);
 const SYNC_TIME: Duration = Duration::from_micros(2_500);
 /// What a start takes at most, on a machine that is not busy.
 const START_TIME: Duration = Duration::from_millis(70);
+/// A phase that was always missed is aimed at further, up to so many rounds in all.
+const MORE_ROUNDS: u64 = 24;
 /// A chain grows; after so many rounds a new folder is taken.
 const ROUNDS_PER_FOLDER: u64 = 40;
 /// What the log of a node that catches up may grow to before the kill.
@@ -48,8 +50,10 @@ fn d01_d02_killed_at_any_moment_it_recovers_and_loses_nothing_acknowledged() {
     let mut sync = CatchUp::sync();
     let mut import = CatchUp::import();
     let mut wallet = WalletScene::new();
+    let mut phases = PHASES.to_vec();
+    phases.push(Phase::Recovery);
     let mut round = 0;
-    while tally.kills() < kills {
+    while tally.kills() < kills || (round < MORE_ROUNDS && tally.lacks(&phases).is_some()) {
         for phase in PHASES {
             match phase {
                 Phase::Sync => sync.kill(&mut random, &mut tally),
@@ -65,10 +69,8 @@ fn d01_d02_killed_at_any_moment_it_recovers_and_loses_nothing_acknowledged() {
             wallet = WalletScene::new();
         }
     }
-    let mut phases = PHASES.to_vec();
-    phases.push(Phase::Recovery);
     eprintln!("{tally}");
-    tally.assert_complete(&phases);
+    assert_eq!(tally.lacks(&phases), None, "{tally}");
 }
 
 /// Kills nodes that start after a kill, one time in two up to three times in a row.
