@@ -19,6 +19,7 @@ test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
 	cargo test --release --locked --manifest-path tests/oracle/Cargo.toml $(ARGS)
+	$(if $(ARGS),,fuzz/run 0)
 
 oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSACTIONS (0), SEED (1), JOBS (all cores)
 	@deploy/setup tests

@@ -6,8 +6,8 @@ use quarry::primitives::{Block, Decode, Encode, MAX_MONEY, PubkeyHash};
 use crate::memory::bounded;
 
 /// Bytes of memory for each byte of text: the parser's tree of it, and an error that shows the place.
-const FACTOR: u64 = 200;
-const FIXED: u64 = 64 << 10;
+const FACTOR: u64 = 1000;
+const FIXED: u64 = 256 << 10;
 /// On a network with Bitcoin Core's easiest target a nonce fits with odds of one half.
 const NONCES: u32 = 8;
 
