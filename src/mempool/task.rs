@@ -3,6 +3,8 @@
 //! It runs a small executor of its own, so that commands and events of the chain wake it alike while checking signatures blocks
 //! nobody else. Before each command it takes in what the chain has published.
 
+mod restart;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::error::{MempoolError, RejectError};
 use super::handle::{Accepted, Command, MempoolHandle, TxSource};
 use super::policy::Policy;
 use super::pool::Pool;
-use super::saved::{self, Saved};
+use super::saved::Saved;
 use crate::chain::{
     ChainEvent, ChainHandle, ChainReader, Clock, Event, EventReader, Lagged, SignatureCache, Tip,
 };
@@ -28,9 +30,6 @@ const COMMAND_QUEUE: usize = 64;
 /// How often, and how long each time, the thread waits for the events of a tip that the chain's reader shows already.
 const CATCH_UP_TRIES: u32 = 100;
 const CATCH_UP_WAIT: Duration = Duration::from_millis(2);
-
-/// Transactions of the last run that are judged before commands get their turn again.
-const RESTORE_STEP: usize = 50;
 
 /// The thread, to be joined.
 #[derive(Debug)]
@@ -167,85 +166,6 @@ impl Task {
                 () = std::future::ready(()), if !self.pool.is_loaded => self.restore().await?,
             }
             self.publish();
-        }
-    }
-
-    fn load(&mut self) {
-        let Some(path) = &self.file else {
-            return;
-        };
-        match saved::load(path) {
-            Ok((found, damage)) => {
-                if let Some(damage) = damage {
-                    let file = path.display();
-                    tracing::warn!(%file, kept = found.len(), "the file of waiting transactions is damaged: {damage}");
-                }
-                self.pool.is_loaded = found.is_empty();
-                self.restoring = found.into();
-            }
-            Err(error) => {
-                let file = path.display();
-                tracing::warn!(%file, "the file of waiting transactions cannot be read: {error}");
-            }
-        }
-    }
-
-    /// Judges some of what the last run left. What has expired, or is no longer valid, is dropped without a word.
-    async fn restore(&mut self) -> Result<(), MempoolError> {
-        for _ in 0..RESTORE_STEP {
-            let Some(Saved { tx, time, local }) = self.restoring.pop_front() else {
-                self.pool.is_loaded = true;
-                tracing::info!(
-                    count = self.pool.len(),
-                    "the mempool of the last run is loaded"
-                );
-                return Ok(());
-            };
-            self.catch_up().await?;
-            let now = (self.clock)();
-            if time.saturating_add(self.pool.policy.expiry) <= now {
-                continue;
-            }
-            let arrival = Arrival {
-                time,
-                local,
-                returning: false,
-            };
-            let judged = self.judge(tx.txid(), &tx, arrival, false);
-            if let Err(RejectError::Storage(error)) = judged {
-                return Err(MempoolError::Storage(error));
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes the file: what waits, and what was not judged yet.
-    fn save(&self) -> Result<PathBuf, String> {
-        let path = self
-            .file
-            .as_ref()
-            .ok_or("this mempool is not kept in a file")?;
-        // In the order of arrival, which decides among equals: no transaction arrives before what it depends on.
-        let mut entries: Vec<_> = self.pool.entries.values().collect();
-        entries.sort_unstable_by_key(|entry| entry.arrival);
-        let waiting: Vec<Saved> = entries
-            .into_iter()
-            .map(|entry| Saved {
-                tx: Arc::clone(&entry.tx),
-                time: entry.time,
-                local: entry.local,
-            })
-            .collect();
-        saved::save(path, waiting.iter().chain(&self.restoring))
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Ok(path.clone())
-    }
-
-    fn save_at_the_end(&self) {
-        if self.file.is_some()
-            && let Err(error) = self.save()
-        {
-            tracing::warn!("the waiting transactions are not kept: {error}");
         }
     }
 

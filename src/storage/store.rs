@@ -1,12 +1,13 @@
 //! The open database: settings, identity, and typed reads.
 
+mod addresses;
 mod repair;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rocksdb::{
-    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, Direction,
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
     FlushOptions, IteratorMode, WriteOptions,
 };
 
@@ -22,6 +23,7 @@ use crate::primitives::{
     OutPoint, PubkeyHash, Txid, Work,
 };
 
+pub use addresses::HistoryRow;
 pub use repair::{Difference, Identity, Scan};
 
 /// The version of the columns and records described in the module's documentation.
@@ -40,9 +42,6 @@ pub enum Durability {
     /// After the operating system has it: survives a kill of the process.
     Buffered,
 }
-
-/// A transaction that touches an address: height, place in the block, id.
-pub type HistoryRow = (u32, u32, Txid);
 
 /// A key and its value.
 type Row = (Box<[u8]>, Vec<u8>);
@@ -312,85 +311,6 @@ impl Store {
         })
     }
 
-    /// The coins of an address, in the order of their outpoints.
-    ///
-    /// # Errors
-    /// A failure of the disk, or a damaged record.
-    pub fn address_coins(&self, hash: &PubkeyHash) -> Result<Vec<(OutPoint, Coin)>, StorageError> {
-        self.rows_of(column::ADDRESS_COINS, hash, |key, value| {
-            let outpoint = key.get(20..).and_then(keys::parse_outpoint)?;
-            Some((outpoint, codec::decode(column::ADDRESS_COINS, key, value)))
-        })?
-        .into_iter()
-        .map(|(outpoint, coin)| Ok((outpoint, coin?)))
-        .collect()
-    }
-
-    /// The transactions of the active chain that touch an address: height, place in the block, id; oldest first.
-    ///
-    /// # Errors
-    /// A failure of the disk, or a damaged record.
-    pub fn address_history(&self, hash: &PubkeyHash) -> Result<Vec<HistoryRow>, StorageError> {
-        self.rows_of(column::ADDRESS_HISTORY, hash, history_row)
-    }
-
-    /// Of that history, newest first, `count` transactions after the first `skip`; and how many there are in all. Only the
-    /// former are held in memory.
-    ///
-    /// # Errors
-    /// A failure of the disk, or a damaged record.
-    pub fn latest_history(
-        &self,
-        hash: &PubkeyHash,
-        skip: usize,
-        count: usize,
-    ) -> Result<(Vec<HistoryRow>, usize), StorageError> {
-        let column = column::ADDRESS_HISTORY;
-        let last = keys::address_history(hash, u32::MAX, u32::MAX);
-        let start = IteratorMode::From(&last, Direction::Reverse);
-        let mut found = Vec::new();
-        let mut total = 0;
-        for row in self.rows(column, start) {
-            let (key, value) = row?;
-            if !key.starts_with(hash.as_bytes()) {
-                break;
-            }
-            if total >= skip && found.len() < count {
-                let item = history_row(&key, &value)
-                    .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
-                found.push(item);
-            }
-            total += 1;
-        }
-        Ok((found, total))
-    }
-
-    /// Of that history, oldest first, at most `count` transactions of `height` and above.
-    ///
-    /// # Errors
-    /// A failure of the disk, or a damaged record.
-    pub fn history_since(
-        &self,
-        hash: &PubkeyHash,
-        height: u32,
-        count: usize,
-    ) -> Result<Vec<HistoryRow>, StorageError> {
-        let column = column::ADDRESS_HISTORY;
-        let first = keys::address_history(hash, height, 0);
-        let rows = self.rows(column, IteratorMode::From(&first, Direction::Forward));
-        let mut found = Vec::new();
-        for row in rows.take(count) {
-            let (key, value) = row?;
-            if !key.starts_with(hash.as_bytes()) {
-                break;
-            }
-            let item = history_row(&key, &value)
-                .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
-            found.push(item);
-        }
-        Ok(found)
-    }
-
     /// The rows of a column, their checksums compared and taken off.
     fn rows<'s>(
         &'s self,
@@ -403,28 +323,6 @@ impl Store {
             let value = seal::open_owned(column, &key, row.into_vec())?;
             Ok((key, value))
         })
-    }
-
-    /// The rows of a column whose keys begin with a key hash; `parse` gives `None` for a damaged one.
-    fn rows_of<T>(
-        &self,
-        column: &'static str,
-        hash: &PubkeyHash,
-        parse: impl Fn(&[u8], &[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, StorageError> {
-        let prefix = hash.as_bytes();
-        let start = IteratorMode::From(prefix, Direction::Forward);
-        let mut found = Vec::new();
-        for row in self.rows(column, start) {
-            let (key, value) = row?;
-            if !key.starts_with(prefix) {
-                break;
-            }
-            let item = parse(&key, &value)
-                .ok_or_else(|| StorageError::damaged(column, &key, "malformed row".into()))?;
-            found.push(item);
-        }
-        Ok(found)
     }
 
     /// Where a transaction of the active chain is.
@@ -492,11 +390,6 @@ fn decode_stats(bytes: &[u8]) -> Result<CoinStats, StorageError> {
         total,
         accumulator,
     })
-}
-
-fn history_row(key: &[u8], value: &[u8]) -> Option<HistoryRow> {
-    let (height, index) = keys::parse_address_history(key)?;
-    Some((height, index, Txid::from_bytes(value.try_into().ok()?)))
 }
 
 fn decode_header(key: &[u8], value: &[u8]) -> Result<HeaderRecord, StorageError> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here decides what a damaged chain means; that is `chain::reindex`'s and `chain::inspect`'s part.
 
+use super::addresses::parse_history;
 use super::*;
 
 /// How many bytes of the last good key are kept while looking for the next readable row: from a small step to a large one. A
@@ -210,7 +211,7 @@ impl Store {
     ) -> impl Iterator<Item = Result<(PubkeyHash, HistoryRow), StorageError>> {
         self.parsed_rows(column::ADDRESS_HISTORY, |key, value| {
             let owner = PubkeyHash::from_bytes(key.get(..20)?.try_into().ok()?);
-            Some(Ok((owner, history_row(key, value)?)))
+            Some(Ok((owner, parse_history(key, value)?)))
         })
     }
 
