@@ -67,6 +67,8 @@ pub struct ExplorerContext {
 /// How the explorer is run.
 #[derive(Debug, Clone, Default)]
 pub struct ExplorerConfig {
+    /// Connections at a time, where fewer than the server's own limit must do (the process may open only so many files).
+    pub connections: Option<usize>,
     /// Host names, besides `localhost` and addresses, under which it answers.
     pub allowed_hosts: Vec<String>,
     /// Whether a node without peers is not ready: it was told whom to connect to.
@@ -110,10 +112,12 @@ pub fn serve(
         hosts: HostPolicy::new(config.allowed_hosts),
         places: Places::new(MAX_RUNNING, QUEUE_TIMEOUT),
     });
+    let limits = Limits {
+        connections: config
+            .connections
+            .map_or(MAX_CONNECTIONS, |most| most.min(MAX_CONNECTIONS)),
+    };
     tokio::spawn(async move {
-        let limits = Limits {
-            connections: MAX_CONNECTIONS,
-        };
         let serving = http::serve("explorer", listener, router(site), limits, cancel);
         counting.await;
         if let Err(error) = serving.await {

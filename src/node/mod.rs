@@ -8,6 +8,7 @@
 //! | `mining` | when the miner works |
 //! | `notices`, `telemetry` | what happens, as log lines and for a screen |
 //! | `signals` | SIGINT and SIGTERM |
+//! | `open_files` | the limit of open files, and who may have how many |
 //! | `opening`, `offline` | the chain of a folder without a node |
 //! | `doctor`, `mending`, `lock_holder` | what is wrong with a folder; its database built anew |
 //! | `block_file` | Bitcoin's block files |
@@ -21,6 +22,7 @@ mod mending;
 mod mining;
 mod notices;
 mod offline;
+mod open_files;
 mod opening;
 mod ports;
 mod running;
@@ -40,6 +42,7 @@ pub use folder::{ChainChoiceError, DataFolder, NetworkFolder};
 pub use mending::{MendError, Mended, reindex};
 pub use notices::Notice;
 pub use offline::{MineError, OfflineChain, RevalidateError, Submitted, UnderWay};
+pub use open_files::TooFewFiles;
 pub use opening::OpenError;
 pub use ports::{Bound, ListenAt, ListenAtError, PortError, Service, bind};
 pub use running::{NodeError, NodeStatus, NodeView, RunningNode};

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Endpoints, NodeConfig};
 use super::mining;
 use super::notices::{self, NOTICES};
+use super::open_files::{OpenFiles, TooFewFiles};
 use super::opening::{self, OpenError};
 use super::ports::{self, Bound, PortError, Service};
 use super::running::{Parts, Published, RunningNode};
@@ -37,6 +38,9 @@ const ABANDON_PATIENCE: Duration = Duration::from_secs(4);
 /// Why a node could not start. The data is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The limit of open files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The chain.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -77,6 +81,7 @@ impl Node {
         stop: CancellationToken,
     ) -> Result<RunningNode, StartError> {
         let started = Instant::now();
+        let files = OpenFiles::secure()?;
         let folder = config.folder.network(&config.spec);
         let (chain, writer) = {
             let (folder, spec) = (folder.clone(), config.spec.clone());
@@ -89,6 +94,7 @@ impl Node {
         let mut starting = Starting {
             tasks: Tasks::default(),
             cancel: stop,
+            files,
             chain: chain.clone(),
             mempool: None,
         };
@@ -107,6 +113,7 @@ impl Node {
 struct Starting {
     tasks: Tasks,
     cancel: CancellationToken,
+    files: OpenFiles,
     chain: ChainHandle,
     mempool: Option<MempoolHandle>,
 }
@@ -159,6 +166,7 @@ impl Starting {
             context,
             Arc::clone(&cookie),
             RpcConfig {
+                connections: Some(self.files.connections()),
                 allowed_hosts: config.allowed_hosts.clone(),
             },
             self.cancel.clone(),
@@ -175,6 +183,7 @@ impl Starting {
                 started,
             },
             ExplorerConfig {
+                connections: Some(self.files.connections()),
                 allowed_hosts: config.allowed_hosts.clone(),
                 expects_peers: !config.peers.is_empty() || !config.bootnodes.is_empty(),
             },

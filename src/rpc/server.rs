@@ -44,6 +44,8 @@ const AUTH_DELAY: Duration = Duration::from_millis(250);
 /// How the server is run.
 #[derive(Debug, Default)]
 pub struct RpcConfig {
+    /// Connections at a time, where fewer than the server's own limit must do (the process may open only so many files).
+    pub connections: Option<usize>,
     /// Host names, besides `localhost` and addresses, under which it answers.
     pub allowed_hosts: Vec<String>,
 }
@@ -73,7 +75,9 @@ pub fn serve(
     });
     let app = Router::new().fallback(handle).with_state(server);
     let limits = Limits {
-        connections: MAX_CONNECTIONS,
+        connections: config
+            .connections
+            .map_or(MAX_CONNECTIONS, |most| most.min(MAX_CONNECTIONS)),
     };
     http::serve("rpc", listener, app, limits, cancel)
 }

@@ -13,7 +13,7 @@ const WRITE_BUFFER_BYTES: usize = 8 << 20;
 const ALL_WRITE_BUFFERS_BYTES: usize = 32 << 20;
 /// The write-ahead log is cut at this size, which bounds the time of a recovery.
 const MAX_WAL_BYTES: u64 = 64 << 20;
-/// Open files at most; below the usual limit of 1,024 of a process.
+/// Open files at most, and never more than half of what the process may open: connections and logs need some too.
 const MAX_OPEN_FILES: i32 = 256;
 /// Log files of RocksDB itself that are kept.
 const KEEP_LOG_FILES: usize = 2;
@@ -27,11 +27,20 @@ pub(super) fn database_options() -> Options {
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     // All columns reach the sorted files together: a lost log takes back whole batches, never those of one column alone.
     options.set_atomic_flush(true);
-    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_open_files(max_open_files());
     options.set_keep_log_file_num(KEEP_LOG_FILES);
     options.set_max_total_wal_size(MAX_WAL_BYTES);
     options.set_db_write_buffer_size(ALL_WRITE_BUFFERS_BYTES);
     options
+}
+
+fn max_open_files() -> i32 {
+    #[cfg(unix)]
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    let allowed: Option<u64> = None;
+    let half = allowed.and_then(|allowed| i32::try_from(allowed / 2).ok());
+    half.map_or(MAX_OPEN_FILES, |half| half.min(MAX_OPEN_FILES))
 }
 
 /// Of one column.

@@ -78,6 +78,7 @@ impl Node {
         let address = listener.local_addr().expect("it is bound");
         let inside = runtime.enter();
         let config = RpcConfig {
+            connections: None,
             allowed_hosts: vec!["node".to_owned()],
         };
         let server = super::serve(listener, Arc::new(context), cookie, config, stop.clone());
