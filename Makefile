@@ -5,6 +5,9 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 # The workspaces of their own below (tests/oracle, fuzz) share the folder, and with it the compiled dependencies.
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
+# Of the product and of those workspaces, each with a lock file of its own.
+MANIFESTS := Cargo.toml tests/oracle/Cargo.toml fuzz/Cargo.toml
+
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
@@ -19,7 +22,7 @@ test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
 	cargo test --release --locked --manifest-path tests/oracle/Cargo.toml $(ARGS)
-	$(if $(ARGS),,fuzz/run 0)
+	$(if $(ARGS),,fuzz/run 5)
 
 oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSACTIONS (0), SEED (1), JOBS (all cores)
 	@deploy/setup tests
@@ -79,9 +82,9 @@ doc: ## Build the documentation of the code; a warning is an error
 
 deny: ## Check the dependencies: banned versions, licenses, sources, advisories (rules: .deny.toml)
 	@deploy/setup checks
-	cargo deny check bans licenses sources
+	$(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) check --config .deny.toml bans licenses sources &&) true
 	@if reason=$$(timeout 120 cargo deny fetch db 2>&1); then \
-	  cargo deny check --disable-fetch advisories; \
+	  $(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) check --config .deny.toml --disable-fetch advisories &&) true; \
 	else \
 	  echo "skipped: advisories, because their database cannot be fetched:"; echo "$$reason" | tail -n 3; \
 	fi

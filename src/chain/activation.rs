@@ -208,8 +208,19 @@ impl Engine {
         if shared.tree().get(hash).is_none() {
             return Err(SubmitError::UnknownBlock(*hash));
         }
-        let stored = |hash: &BlockHash| matches!(shared.store.raw_body(hash), Ok(Some(_)));
-        let changed = shared.tree_mut().clear_invalid(hash, &stored);
+        let mut failure = None;
+        let mut stored = |hash: &BlockHash| match shared.store.raw_body(hash) {
+            Ok(body) => body.is_some(),
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        };
+        let changed = shared.tree_mut().clear_invalid(hash, &mut stored);
+        // A body that cannot be read is not one that is missing: nothing of this is written.
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
         let marks = Pending {
             block: None,
             raw: Vec::new(),

@@ -342,7 +342,7 @@ impl BlockTree {
     pub fn clear_invalid(
         &mut self,
         hash: &BlockHash,
-        has_body: &dyn Fn(&BlockHash) -> bool,
+        has_body: &mut dyn FnMut(&BlockHash) -> bool,
     ) -> Vec<BlockHash> {
         let mut family = self.descendants(hash);
         let mut at = *hash;

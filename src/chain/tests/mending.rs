@@ -1,7 +1,7 @@
 //! Damage that RocksDB accepts is found, and a chain built anew from its blocks is the chain that was.
 
 use super::*;
-use crate::storage::{StorageError, Store};
+use crate::storage::{BodyState, StorageError, Store};
 
 /// Columns that follow from the active chain, with how a row of theirs is called in an audit.
 const DERIVED: [&str; 6] = [
@@ -361,5 +361,29 @@ fn d07_an_edited_coin_is_an_error_and_no_answer() {
         chain.submit(&spends),
         Err(SubmitError::Storage(_))
     ));
+    assert!(chain.failure().contains("checksum"));
+}
+
+/// A body that cannot be read is not one that is missing: the mark on its block stays, and the node says that its disk is damaged.
+#[test]
+fn d07_taking_back_a_mark_does_not_take_an_unreadable_body_for_a_missing_one() {
+    let (chain, blocks) = busy_chain();
+    let last = blocks[9].hash();
+    chain.handle().invalidate_block_blocking(last).unwrap();
+    let store = chain.reader().store();
+    let rows = store.dump();
+    let row = rows
+        .iter()
+        .find(|(column, found, _)| *column == "bodies" && found[..] == last.as_bytes()[..]);
+    let mut row = row.expect("its body stays stored").2.clone();
+    row[100] ^= 1;
+    store.put_raw("bodies", last.as_bytes(), &row);
+    let refused = chain.handle().reconsider_block_blocking(last);
+    assert!(
+        matches!(refused, Err(SubmitError::Storage(_))),
+        "{refused:?}"
+    );
+    let record = chain.reader().store().header(&last).unwrap();
+    assert_eq!(record.map(|record| record.state), Some(BodyState::Invalid));
     assert!(chain.failure().contains("checksum"));
 }
