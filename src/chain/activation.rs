@@ -158,6 +158,18 @@ impl Engine {
         Durability::Synced
     }
 
+    /// Whether blocks were written that [`Engine::sync`] would bring to the disk.
+    pub const fn has_unsynced(&self) -> bool {
+        self.sync_writes && self.unsynced > 0
+    }
+
+    /// Waits until all that was written is on the disk.
+    pub fn sync(&mut self) -> Result<(), StorageError> {
+        self.shared.store.sync()?;
+        self.unsynced = 0;
+        Ok(())
+    }
+
     /// Remembers that a block is invalid; `is_new` says that it was just submitted.
     fn reject(
         &mut self,

@@ -26,6 +26,8 @@ const QUEUE: usize = 64;
 
 /// How long collected blocks wait for the next one, if their sender announced more.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// How long nothing must come until what is written and not synced is synced: a power cut takes no more than this time.
+const SYNC_AFTER: Duration = Duration::from_millis(200);
 /// How long between two looks into the queue meanwhile.
 const PAUSE: Duration = Duration::from_micros(50);
 
@@ -154,13 +156,12 @@ fn run(
     let mut catch_up = CatchUp::new(&shared);
     let mut more_comes = false;
     loop {
-        let patience = match more_comes {
-            true => PATIENCE,
-            false => Duration::ZERO,
-        };
-        let next = match catch_up.is_empty() {
-            true => Next::from(queue.blocking_recv()),
-            false => next_within(&mut queue, patience),
+        let idle = catch_up.is_empty();
+        let next = match (idle, more_comes) {
+            (true, _) if engine.has_unsynced() => next_within(&mut queue, SYNC_AFTER),
+            (true, _) => Next::from(queue.blocking_recv()),
+            (false, true) => next_within(&mut queue, PATIENCE),
+            (false, false) => next_within(&mut queue, Duration::ZERO),
         };
         let now = clock();
         // All but blocks see the chain as it is, so what is collected is written before.
@@ -175,10 +176,16 @@ fn run(
                 }
             }
             Next::Command(command) => Ok(command),
-            Next::Nothing => match catch_up.settle(&mut engine, now) {
-                Ok(()) => continue,
-                Err(failure) => Err(failure),
-            },
+            Next::Nothing => {
+                let done = match idle {
+                    true => engine.sync().map_err(SubmitError::from),
+                    false => catch_up.settle(&mut engine, now),
+                };
+                match done {
+                    Ok(()) => continue,
+                    Err(failure) => Err(failure),
+                }
+            }
             Next::End => Ok(Command::Stop),
         };
         let settled = command.and_then(|command| {

@@ -177,12 +177,20 @@ impl Store {
         Ok(self.db.write_opt(batch.inner, &options)?)
     }
 
+    /// Waits until every commit so far is on the disk.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        Ok(self.db.flush_wal(true)?)
+    }
+
     /// Writes everything to sorted files and syncs them; for a clean stop, so that the next start has nothing to recover.
     ///
     /// # Errors
     /// As [`Store::commit`].
     pub fn flush(&self) -> Result<(), StorageError> {
-        self.db.flush_wal(true)?;
+        self.sync()?;
         let columns = column::ALL.map(|name| self.column(name));
         let all: Vec<_> = columns.iter().collect();
         Ok(self.db.flush_cfs_opt(&all, &FlushOptions::default())?)

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_headers_answer_fits_and_one_more_is_refused() {
+    fn h06_a_full_headers_answer_fits_and_one_more_is_refused() {
         let mut headers: Vec<_> = (0..2_000).map(header).collect();
         let bytes = Response::Headers(headers.clone()).encode(Protocol::Headers);
         match Response::decode(Protocol::Headers, &bytes).unwrap() {

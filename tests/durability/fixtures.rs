@@ -32,7 +32,9 @@ pub const WALLET_BLOCKS: u32 = 130;
 pub struct OldChain {
     pub file: PathBuf,
     pub folder: Folder,
-    /// The blocks' hashes, the first block's first.
+    /// The blocks, the first block first.
+    pub blocks: Vec<Block>,
+    /// Their hashes.
     pub hashes: Vec<String>,
     _temporary: TempDir,
 }
@@ -58,6 +60,7 @@ pub fn old_chain() -> &'static OldChain {
                 .iter()
                 .map(|block| block.hash().to_string())
                 .collect(),
+            blocks,
             _temporary: temporary,
         }
     })

@@ -13,7 +13,9 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use quarry::primitives::Encode;
 use quarry::rpc::NodeFile;
+use serde_json::{Value, json};
 
 use crate::disk::{self, Disk};
 use crate::fixtures::{OLD_BLOCKS, old_chain, wallet_template};
@@ -113,6 +115,37 @@ fn d03_after_a_power_cut_nothing_acknowledged_is_missing() {
     eprintln!("power cuts: {cuts:?}");
     assert!(cuts.copied > 0 && cuts.shut_down > 0 && cuts.under_way > 0);
     assert!(cuts.parts_of_imports > 0, "no cut came amid an import");
+}
+
+/// Old blocks are not synced one by one, but the last ones are once nothing follows.
+#[test]
+fn d03_what_was_caught_up_with_is_synced_when_nothing_follows() {
+    if let Some(why) = disk::unavailable() {
+        return skipped("power cuts", &why);
+    }
+    const BLOCKS: usize = 60;
+    let disk = Disk::new();
+    let folder = data(&disk);
+    let mut node = folder.up(&[]);
+    let client = node.client();
+    for block in &old_chain().blocks[1..=BLOCKS] {
+        let answer = client.call("submitblock", json!([hex::encode(block.to_bytes())]));
+        assert_eq!(answer.expect("the node answers"), Value::Null);
+    }
+    // It takes a fifth of a second on a machine with nothing else to do.
+    let synced = (0..20).any(|_| {
+        sleep(Duration::from_millis(500));
+        stop(&node);
+        let copy = disk.copy();
+        node.signal("CONT");
+        copy.is_some_and(|copy| {
+            let found = data(&copy);
+            forget_the_stopped_node(&found);
+            found.assert_sound("after a power cut").height == BLOCKS as u64
+        })
+    });
+    assert!(synced, "the last blocks stay in memory");
+    node.kill();
 }
 
 /// What the test itself has done shall not be lost.
