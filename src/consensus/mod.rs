@@ -40,7 +40,7 @@ pub use header::{
     median_time,
 };
 pub use locks::{LOCK_TIME_THRESHOLD, is_final};
-pub use retarget::{RequiredBits, exponential_target, required_bits};
+pub use retarget::{RequiredBits, exponential_target, required_bits, times_with_equal_bits};
 pub use spec::{BLOCK_VERSION, ChainSpec, GenesisPayout, GenesisSpec, Retarget};
 pub use spec_file::SpecError;
 pub use transaction::{

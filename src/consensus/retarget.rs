@@ -13,6 +13,8 @@
 //! latest time of any block so far, which never goes back: whoever dates a block early wins nothing by it, neither an overdue
 //! successor for himself nor a solve time that is counted twice.
 
+use std::ops::RangeInclusive;
+
 use super::header::ParentContext;
 use super::spec::{ChainSpec, Retarget};
 use crate::primitives::{CompactTarget, Target};
@@ -59,6 +61,32 @@ pub fn required_bits(spec: &ChainSpec, parent: &ParentContext, time: u32) -> Req
     RequiredBits {
         bits: eased.to_compact(),
         base,
+    }
+}
+
+/// The times around `time` at which a child of `parent` carries the same target, as far as that is sure: whoever rolls the time of
+/// a header must stay within them. A network whose target does not depend on the time has no last one.
+pub fn times_with_equal_bits(
+    spec: &ChainSpec,
+    parent: &ParentContext,
+    time: u32,
+) -> RangeInclusive<u32> {
+    let earliest = parent.median_time_past.saturating_add(1);
+    let Retarget::Exponential {
+        stall_after,
+        stall_doubling,
+        ..
+    } = spec.retarget
+    else {
+        return earliest..=u32::MAX;
+    };
+    let overdue_from = parent.latest_time.saturating_add(stall_after);
+    let doublings = time.saturating_sub(overdue_from) / stall_doubling;
+    let step_from = overdue_from.saturating_add(doublings.saturating_mul(stall_doubling));
+    let last = step_from.saturating_add(stall_doubling - 1);
+    match doublings {
+        0 => earliest..=last,
+        _ => step_from.max(earliest)..=last,
     }
 }
 
@@ -251,6 +279,18 @@ mod tests {
             let reference = Target::from_be_bytes(bytes).scale(1, 8, limit);
             let next = exponential_target(reference, late, half_life, limit);
             prop_assert!(next <= limit && next.to_be_bytes() != [0; 32]);
+        }
+
+        #[test]
+        fn times_with_equal_bits_hold_the_time_and_have_its_bits(latest in 1_000_u32.., behind in 0_u32..1_000, block: u32, at in 0.0..=1.0_f64) {
+            let spec = ChainSpec::dev();
+            let context = ParentContext { latest_time: latest, median_time_past: latest - behind, ..parent(CompactTarget(0x1a00_ffff), latest, 10) };
+            let time = block.max(context.median_time_past.saturating_add(1));
+            let times = times_with_equal_bits(&spec, &context, time);
+            prop_assert!(times.contains(&time), "{time} {times:?}");
+            let (first, last) = times.into_inner();
+            let other = first + (f64::from(last - first) * at) as u32;
+            prop_assert_eq!(required_bits(&spec, &context, other).bits, required_bits(&spec, &context, time).bits);
         }
 
         #[test]
