@@ -15,7 +15,10 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("chain", &["primitives", "consensus", "storage"]),
     ("wallet", &["primitives", "keys", "consensus"]),
     ("mempool", &["primitives", "consensus", "chain"]),
-    ("miner", &["primitives", "consensus", "chain", "mempool"]),
+    (
+        "miner",
+        &["primitives", "keys", "consensus", "chain", "mempool"],
+    ),
     (
         "network",
         &["primitives", "consensus", "wire", "chain", "mempool"],

@@ -13,6 +13,7 @@
 //! | `coin_cache` | coins in memory while catching up |
 //! | `scripts` | the threads that verify scripts |
 //! | `prepared` | a block with the work done that needs no chain |
+//! | `proposal` | whether a block would be taken, but for its proof of work |
 //! | `writer`, `handle` | the thread and its commands |
 //! | `reader` | questions that many tasks ask at once |
 //! | `events` | the numbered stream of everything that happens in the node |
@@ -33,6 +34,7 @@ mod events;
 mod handle;
 mod inspect;
 mod prepared;
+mod proposal;
 mod reader;
 mod reindex;
 mod revalidate;
@@ -58,6 +60,7 @@ pub use events::{
 pub use handle::{BlockAnswer, ChainHandle};
 pub use inspect::{Inspection, inspect};
 pub use prepared::PreparedBlock;
+pub use proposal::ProposalError;
 pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
 pub use reindex::{Outcome, Progress, ReindexError, Reindexed, reindex};
 pub use revalidate::Revalidation;

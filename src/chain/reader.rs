@@ -80,6 +80,10 @@ impl ChainReader {
         Self { shared }
     }
 
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
     }

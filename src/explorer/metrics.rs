@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::health::why_not_ready;
 use super::server::Site;
+use crate::miner::StratumInfo;
 use crate::primitives::unix_now;
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
@@ -99,6 +100,9 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
             status.blocks_found,
         );
     }
+    if let Some(stratum) = &site.context.stratum {
+        external_miners(&mut page, &stratum.info());
+    }
     page.gauge(
         "quarry_ready",
         "1 if the node is of use.",
@@ -114,6 +118,44 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         page.text,
     )
         .into_response()
+}
+
+fn external_miners(page: &mut Page, stratum: &StratumInfo) {
+    page.gauge(
+        "quarry_stratum_connections",
+        "Connections of external miners.",
+        stratum.connections,
+    );
+    page.gauge(
+        "quarry_stratum_workers",
+        "Workers that are connected.",
+        stratum.active_workers,
+    );
+    page.gauge(
+        "quarry_stratum_hashes_per_second",
+        "Hash rate of external miners, from their shares.",
+        stratum.hash_rate,
+    );
+    page.counter(
+        "quarry_stratum_shares_accepted_total",
+        "Shares that were taken.",
+        stratum.accepted,
+    );
+    page.counter(
+        "quarry_stratum_shares_stale_total",
+        "Shares that came too late.",
+        stratum.stale,
+    );
+    page.counter(
+        "quarry_stratum_shares_rejected_total",
+        "Shares that were refused for other reasons.",
+        stratum.rejected,
+    );
+    page.counter(
+        "quarry_stratum_blocks_found_total",
+        "Blocks of external miners that became the tip.",
+        stratum.blocks_found,
+    );
 }
 
 #[derive(Default)]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::{ChainHandle, ChainReader};
 use crate::http::{self, HostPolicy, Limits, Places};
 use crate::mempool::MempoolHandle;
-use crate::miner::MinerHandle;
+use crate::miner::{MinerHandle, StratumHandle};
 use crate::network::NetworkStatus;
 use crate::primitives::unix_now;
 
@@ -58,6 +58,8 @@ pub struct ExplorerContext {
     pub mempool: MempoolHandle,
     /// The miner, if there is one.
     pub miner: Option<MinerHandle>,
+    /// The server for external miners, if there is one.
+    pub stratum: Option<StratumHandle>,
     /// The status of the network, if there is one.
     pub network: Option<watch::Receiver<NetworkStatus>>,
     /// When the node started.

@@ -2,20 +2,21 @@
 //!
 //! What a search varies is the nonce, and, when all 2^32 of them are through, the extra nonce: eight bytes in the coinbase's script.
 //! The branch of the merkle tree that leads from the coinbase to the root makes changing it cheap: one transaction id and one
-//! hash for each level.
+//! hash for each level. External miners bring a coinbase of their own form; header and block take any.
 
+use std::ops::RangeInclusive;
+
+use super::coinbase::Coinbase;
 use crate::chain::ChainReader;
-use crate::consensus::{BLOCK_VERSION, ChainSpec, ParentContext, height_push, required_bits};
+use crate::consensus::{
+    BLOCK_VERSION, ChainSpec, ParentContext, required_bits, times_with_equal_bits,
+};
 use crate::mempool::{MempoolHandle, TemplateTransactions, TemplateTx};
 use crate::primitives::{
-    Amount, Block, BlockHash, BlockHeader, CompactTarget, Encode, HEADER_LEN, MerkleRoot, OutPoint,
-    PubkeyHash, SEQUENCE_FINAL, Script, Target, Transaction, TxIn, TxOut, Txid, sha256d,
+    Amount, Block, BlockHash, BlockHeader, CompactTarget, HEADER_LEN, MerkleRoot, PubkeyHash,
+    Target, Transaction, Txid, sha256d,
 };
 
-/// The bytes of the extra nonce.
-const EXTRA_NONCE_LEN: usize = 8;
-/// The opcode that pushes them.
-const PUSH_EXTRA_NONCE: u8 = 8;
 /// The longest compact size of a block's number of transactions.
 const MAX_COUNT_LEN: u64 = 9;
 /// How often the mempool is asked again because it judged against another tip.
@@ -47,12 +48,9 @@ pub struct Template {
     time: u32,
     bits: CompactTarget,
     target: Target,
-    /// The encoded coinbase, with an extra nonce of 0 at `extra_nonce_at`.
-    coinbase: Vec<u8>,
-    extra_nonce_at: usize,
+    coinbase: Coinbase,
     /// What the coinbase's id is hashed with, level by level.
     branch: Vec<[u8; 32]>,
-    coinbase_tx: Transaction,
     transactions: Vec<TemplateTx>,
     reward: Amount,
 }
@@ -75,7 +73,6 @@ impl Template {
         let reward = fees
             .and_then(|fees| fees.checked_add(spec.subsidy_at(height)))
             .ok_or(TemplateError::Reward)?;
-        let (coinbase_tx, extra_nonce_at) = coinbase(height, reward, payout);
         let (time, bits, target) = time_and_target(spec, &parent, now)?;
         Ok(Self {
             parent,
@@ -84,10 +81,8 @@ impl Template {
             time,
             bits,
             target,
-            coinbase: coinbase_tx.to_bytes(),
-            extra_nonce_at,
+            coinbase: Coinbase::new(height, reward, payout),
             branch: merkle_branch(transactions.iter().map(|tx| tx.txid)),
-            coinbase_tx,
             transactions,
             reward,
         })
@@ -109,13 +104,15 @@ impl Template {
 
     /// The header with this extra nonce, and nonce 0.
     pub fn header(&self, extra_nonce: u64) -> BlockHeader {
-        let mut coinbase = self.coinbase.clone();
-        let place = self.extra_nonce_at..self.extra_nonce_at + EXTRA_NONCE_LEN;
-        coinbase[place].copy_from_slice(&extra_nonce.to_le_bytes());
+        self.header_over(&self.coinbase.encode(extra_nonce.to_le_bytes()))
+    }
+
+    /// The header over an encoded coinbase, with nonce 0.
+    pub(super) fn header_over(&self, coinbase: &[u8]) -> BlockHeader {
         let root = self
             .branch
             .iter()
-            .fold(sha256d(&coinbase), |left, right| hash_pair(&left, right));
+            .fold(sha256d(coinbase), |left, right| hash_pair(&left, right));
         BlockHeader {
             version: self.version,
             prev_block: self.parent.hash,
@@ -128,17 +125,18 @@ impl Template {
 
     /// The whole block.
     pub fn block(&self, extra_nonce: u64, nonce: u32) -> Block {
-        let mut coinbase = self.coinbase_tx.clone();
-        let mut script = coinbase.inputs[0].script_sig.as_bytes().to_vec();
-        let start = script.len() - EXTRA_NONCE_LEN;
-        script[start..].copy_from_slice(&extra_nonce.to_le_bytes());
-        coinbase.inputs[0].script_sig = Script::from(script);
+        let header = BlockHeader {
+            nonce,
+            ..self.header(extra_nonce)
+        };
+        self.block_with(header, self.coinbase.transaction(extra_nonce.to_le_bytes()))
+    }
+
+    /// The whole block of a header and the coinbase that it was made over.
+    pub(super) fn block_with(&self, header: BlockHeader, coinbase: Transaction) -> Block {
         let others = self.transactions.iter().map(|tx| (*tx.tx).clone());
         Block {
-            header: BlockHeader {
-                nonce,
-                ..self.header(extra_nonce)
-            },
+            header,
             transactions: std::iter::once(coinbase).chain(others).collect(),
         }
     }
@@ -147,14 +145,25 @@ impl Template {
     #[cfg(test)]
     pub(super) fn broken(self) -> Self {
         Self {
-            coinbase: Vec::new(),
+            coinbase: self.coinbase.broken(),
             ..self
         }
+    }
+
+    /// The times that the header may say without asking for another target. Those after now by more than the network's drift are
+    /// not taken yet.
+    pub fn times(&self, spec: &ChainSpec) -> RangeInclusive<u32> {
+        times_with_equal_bits(spec, &self.parent, self.time)
     }
 
     /// The block that it builds on.
     pub const fn parent(&self) -> BlockHash {
         self.parent.hash
+    }
+
+    /// Its version.
+    pub const fn version(&self) -> i32 {
+        self.version
     }
 
     /// Its height.
@@ -207,30 +216,6 @@ fn time_and_target(
     Ok((time, bits, target))
 }
 
-/// A coinbase with an extra nonce of 0, and where that is in its encoding. Its script is BIP34's height and the extra nonce.
-fn coinbase(height: u32, reward: Amount, payout: PubkeyHash) -> (Transaction, usize) {
-    /// Version, the number of inputs, the null outpoint, the script's length (one byte, as it is short).
-    const SCRIPT_AT: usize = 4 + 1 + 36 + 1;
-    let mut script = height_push(height);
-    script.push(PUSH_EXTRA_NONCE);
-    let extra_nonce_at = SCRIPT_AT + script.len();
-    script.extend_from_slice(&[0; EXTRA_NONCE_LEN]);
-    let coinbase = Transaction {
-        version: 2,
-        inputs: vec![TxIn {
-            previous_output: OutPoint::NULL,
-            script_sig: Script::from(script),
-            sequence: SEQUENCE_FINAL,
-        }],
-        outputs: vec![TxOut {
-            value: reward.into(),
-            script_pubkey: Script::p2pkh(&payout),
-        }],
-        lock_time: 0,
-    };
-    (coinbase, extra_nonce_at)
-}
-
 /// What the first leaf of a merkle tree is hashed with, level by level, where `others` are the leaves after it.
 fn merkle_branch(others: impl Iterator<Item = Txid>) -> Vec<[u8; 32]> {
     let mut branch = Vec::new();
@@ -253,14 +238,37 @@ fn hash_pair(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     sha256d(&both)
 }
 
-/// The room that a block has beside its header and coinbase, in bytes and signature operations.
-fn room(spec: &ChainSpec, height: u32) -> (u64, u64) {
-    let (coinbase, _) = coinbase(height, Amount::ZERO, PubkeyHash::ZERO);
-    let frame = HEADER_LEN as u64 + MAX_COUNT_LEN + coinbase.encoded_len() as u64;
-    let bytes = u64::from(spec.max_block_size).saturating_sub(frame);
-    // The coinbase has one output; the pushes of its script count for nothing.
-    let sigops = u64::from(spec.max_block_sigops).saturating_sub(1);
-    (bytes, sigops)
+/// What a coinbase may take of a block, in bytes and signature operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoinbaseRoom {
+    bytes: u64,
+    sigops: u64,
+}
+
+impl CoinbaseRoom {
+    /// Room for a coinbase that somebody else makes, as pools do, with many outputs: the reserve of Bitcoin Core
+    /// (`DEFAULT_BLOCK_RESERVED_WEIGHT`, and 400 of the sigops that it counts four times).
+    pub const FOREIGN: Self = Self {
+        bytes: 2000,
+        sigops: 100,
+    };
+
+    /// Room for our own at a height: one output, and pushes that count for nothing.
+    fn own(height: u32) -> Self {
+        let coinbase = Coinbase::new(height, Amount::ZERO, PubkeyHash::ZERO);
+        Self {
+            bytes: coinbase.encoded_len() as u64,
+            sigops: 1,
+        }
+    }
+
+    /// What is left of a block for other transactions, in bytes and signature operations.
+    fn left(self, spec: &ChainSpec) -> (u64, u64) {
+        let frame = HEADER_LEN as u64 + MAX_COUNT_LEN + self.bytes;
+        let bytes = u64::from(spec.max_block_size).saturating_sub(frame);
+        let sigops = u64::from(spec.max_block_sigops).saturating_sub(self.sigops);
+        (bytes, sigops)
+    }
 }
 
 /// Builds the next block from the mempool. `now` is in seconds since 1970.
@@ -277,7 +285,7 @@ pub async fn build_template(
     let mut transactions = Vec::new();
     if let Some(mempool) = mempool {
         for _ in 0..TIP_TRIES {
-            let (bytes, sigops) = room(chain.spec(), parent.height + 1);
+            let (bytes, sigops) = CoinbaseRoom::own(parent.height + 1).left(chain.spec());
             let answer = mempool.template(bytes, sigops).await;
             if let Some(found) = matching(answer, &parent)? {
                 transactions = found;
@@ -299,11 +307,27 @@ pub fn build_template_blocking(
     payout: PubkeyHash,
     now: u64,
 ) -> Result<Template, TemplateError> {
+    // At most one byte less than what a block or two later needs, and the count of transactions leaves eight.
+    let room = CoinbaseRoom::own(chain.tip().height + 1);
+    build_roomy_template_blocking(chain, mempool, payout, now, room)
+}
+
+/// The same with another room for the coinbase.
+///
+/// # Errors
+/// [`TemplateError`].
+pub fn build_roomy_template_blocking(
+    chain: &ChainReader,
+    mempool: Option<&MempoolHandle>,
+    payout: PubkeyHash,
+    now: u64,
+    room: CoinbaseRoom,
+) -> Result<Template, TemplateError> {
     let mut parent = chain.parent_context();
     let mut transactions = Vec::new();
     if let Some(mempool) = mempool {
+        let (bytes, sigops) = room.left(chain.spec());
         for _ in 0..TIP_TRIES {
-            let (bytes, sigops) = room(chain.spec(), parent.height + 1);
             let answer = mempool.template_blocking(bytes, sigops);
             if let Some(found) = matching(answer, &parent)? {
                 transactions = found;
@@ -330,7 +354,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::primitives::merkle_root;
+    use crate::primitives::{Encode, merkle_root};
     use proptest::prelude::*;
 
     fn parent(spec: &ChainSpec) -> ParentContext {
@@ -391,6 +415,38 @@ mod tests {
             .unwrap();
         assert_eq!(late.bits(), required_bits(&spec, &hard, late.time()).bits);
         assert!(late.target() > template.target());
+    }
+
+    // Miners that roll the time must not roll it into another target.
+    #[test]
+    fn the_times_of_a_template_are_those_with_its_target() {
+        let spec = ChainSpec::dev();
+        let hard = ParentContext {
+            base: CompactTarget(0x1d00_ffff),
+            ..parent(&spec)
+        };
+        for late in [1, 100, 129, 130, 131, 145, 1000] {
+            let now = u64::from(spec.genesis.time) + late;
+            let template =
+                Template::assemble(&spec, hard, Vec::new(), PubkeyHash::ZERO, now).unwrap();
+            let times = template.times(&spec);
+            assert!(times.contains(&template.time()), "{late}");
+            for time in [*times.start(), *times.end()] {
+                let bits = required_bits(&spec, &hard, time).bits;
+                assert_eq!(bits, template.bits(), "{late}");
+            }
+            let after = required_bits(&spec, &hard, times.end() + 1).bits;
+            assert!(
+                after != template.bits() || after == spec.pow_limit,
+                "{late}"
+            );
+            assert!(*times.start() > hard.median_time_past, "{late}");
+        }
+        let regtest = ChainSpec::regtest();
+        let template =
+            Template::assemble(&regtest, parent(&regtest), Vec::new(), PubkeyHash::ZERO, 0);
+        let first = regtest.genesis.time + 1;
+        assert_eq!(template.unwrap().times(&regtest), first..=u32::MAX);
     }
 
     proptest! {

@@ -38,6 +38,17 @@ pub struct NodeConfig {
     pub threads: NonZeroUsize,
     /// How they search; none for the fastest way.
     pub miner_kernel: Option<Kernel>,
+    /// Whether and how external miners are served.
+    pub stratum: Option<StratumSettings>,
+}
+
+/// How external miners are served.
+#[derive(Debug, Clone, Copy)]
+pub struct StratumSettings {
+    /// Where they connect.
+    pub listen: ListenAt,
+    /// Who is paid for workers that name no address.
+    pub payout: Option<PubkeyHash>,
 }
 
 impl NodeConfig {
@@ -57,6 +68,8 @@ pub struct Endpoints {
     pub rpc: SocketAddr,
     /// The socket of the explorer.
     pub explorer: SocketAddr,
+    /// The socket for external miners, if they are served.
+    pub stratum: Option<SocketAddr>,
     /// Services whose default port was busy, with that port.
     pub stepped_over: Vec<(Service, u16)>,
 }

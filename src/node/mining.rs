@@ -8,25 +8,28 @@ use std::convert::Infallible;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::miner::MinerHandle;
+use crate::miner::{MinerHandle, StratumHandle};
 use crate::network::NetworkStatus;
-use crate::network::sync::SyncState;
 
-/// From how many blocks behind the best header on the miner pauses. Blocks that are only on their way must not stop it.
-const GAP: u32 = 6;
-
-/// Pauses and resumes the miner until `cancel`, and ends it then.
+/// Pauses and resumes the miner, and the work of external ones, until `cancel`; ends the miner then.
 pub(super) async fn gate(
     miner: MinerHandle,
+    stratum: Option<StratumHandle>,
     mut network: watch::Receiver<NetworkStatus>,
     cancel: CancellationToken,
 ) -> Result<(), Infallible> {
     let mut paused = false;
-    while miner.status().payout.is_some() {
-        let behind = is_behind(&network.borrow_and_update().sync);
+    let mines = miner.status().payout.is_some();
+    while mines || stratum.is_some() {
+        let behind = network.borrow_and_update().sync.is_catching_up();
         if behind != paused {
             paused = behind;
-            miner.set_enabled(!paused);
+            if mines {
+                miner.set_enabled(!paused);
+            }
+            if let Some(stratum) = &stratum {
+                stratum.set_enabled(!paused);
+            }
             tracing::info!(paused, "mining waits for the blocks of the best chain");
         }
         let changed = tokio::select! {
@@ -40,34 +43,4 @@ pub(super) async fn gate(
     cancel.cancelled().await;
     miner.stop();
     Ok(())
-}
-
-/// Whether many blocks are on their way to us whose headers were checked. What peers merely claim must not stop the miner.
-const fn is_behind(sync: &SyncState) -> bool {
-    match sync {
-        SyncState::Blocks { height, target } => target.saturating_sub(*height) > GAP,
-        SyncState::Alone | SyncState::Headers { .. } | SyncState::Synced { .. } => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_checked_headers_pause_the_miner() {
-        let (height, target) = (10, 10 + GAP);
-        assert!(!is_behind(&SyncState::Blocks { height, target }));
-        assert!(is_behind(&SyncState::Blocks {
-            height,
-            target: target + 1
-        }));
-        assert!(!is_behind(&SyncState::Headers {
-            height,
-            target: u32::MAX
-        }));
-        assert!(!is_behind(&SyncState::Alone));
-        // Headers whose blocks do not come, too: see `network::sync`.
-        assert!(!is_behind(&SyncState::Synced { height }));
-    }
 }

@@ -34,9 +34,9 @@ mod tasks;
 mod telemetry;
 
 pub use crate::chain::PreparedBlock;
-pub use crate::miner::{Kernel, KernelSpeed, measure_kernels};
+pub use crate::miner::{Kernel, KernelSpeed, StratumInfo, measure_kernels};
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
-pub use config::{Endpoints, NodeConfig};
+pub use config::{Endpoints, NodeConfig, StratumSettings};
 pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};
 pub use folder::{ChainChoiceError, DataFolder, NetworkFolder};
 pub use mending::{MendError, Mended, reindex};

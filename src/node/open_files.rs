@@ -6,6 +6,11 @@
 /// What a node would like: every limit on connections at its full height, beside the database.
 #[cfg(unix)]
 const WANTED: u64 = 1024;
+/// The same for a node that serves external miners, of which there may be hundreds.
+#[cfg(unix)]
+const WANTED_WITH_MINERS: u64 = 2048;
+/// What is left to the database, the peers and the other servers before miners have more than an eighth.
+const BESIDE_MINERS: u64 = 640;
 /// Below this the database, the peers and a handful of clients do not fit beside each other.
 const LEAST: u64 = 192;
 
@@ -28,14 +33,18 @@ impl OpenFiles {
     /// # Errors
     /// [`TooFewFiles`] where it stays too low.
     #[cfg(unix)]
-    pub(super) fn secure() -> Result<Self, TooFewFiles> {
+    pub(super) fn secure(serves_miners: bool) -> Result<Self, TooFewFiles> {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let wanted = match serves_miners {
+            true => WANTED_WITH_MINERS,
+            false => WANTED,
+        };
         // None is "no limit".
         let Some(current) = current else {
-            return Ok(Self(WANTED));
+            return Ok(Self(wanted));
         };
-        let wanted = maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
+        let wanted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
         let raised = Rlimit {
             current: Some(wanted),
             maximum,
@@ -49,7 +58,7 @@ impl OpenFiles {
 
     /// Where there is no such limit.
     #[cfg(not(unix))]
-    pub(super) fn secure() -> Result<Self, TooFewFiles> {
+    pub(super) fn secure(_serves_miners: bool) -> Result<Self, TooFewFiles> {
         Self::check(u64::MAX)
     }
 
@@ -58,6 +67,14 @@ impl OpenFiles {
             true => Err(TooFewFiles { limit }),
             false => Ok(Self(limit)),
         }
+    }
+
+    /// Connections that external miners may hold, besides the server's own limit: an eighth, or what the others leave.
+    pub(super) fn miners(self) -> usize {
+        let left = self.0.saturating_sub(BESIDE_MINERS);
+        usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .max(self.connections())
     }
 
     /// Connections that one of the servers may hold, besides its own limit: an eighth.
@@ -72,7 +89,10 @@ mod tests {
 
     #[test]
     fn s03_the_shares_leave_something_and_too_few_is_told() {
-        assert_eq!(OpenFiles::check(LEAST).unwrap().connections(), 24);
+        let least = OpenFiles::check(LEAST).unwrap();
+        assert_eq!((least.connections(), least.miners()), (24, 24));
+        let common = OpenFiles::check(1024).unwrap();
+        assert_eq!((common.connections(), common.miners()), (128, 384));
         assert_eq!(OpenFiles::check(u64::MAX).unwrap().connections() % 2, 1);
         let told = OpenFiles::check(16).unwrap_err().to_string();
         assert!(told.contains("the limit is 16, a node needs 192"), "{told}");
@@ -82,7 +102,7 @@ mod tests {
     #[test]
     fn a_soft_limit_is_raised() {
         use rustix::process::{Resource, getrlimit};
-        let found = OpenFiles::secure().unwrap();
+        let found = OpenFiles::secure(false).unwrap();
         let limit = getrlimit(Resource::Nofile).current;
         assert!(limit.is_none_or(|limit| limit >= found.0));
     }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer};
 /// How many ports above a busy default are tried.
 const STEPS: u16 = 100;
 
-/// The default ports of the three services; stepping over a busy port leaves out those of the others.
-const DEFAULT_PORTS: [u16; 3] = [7667, 7668, 7669];
+/// The default ports of the services; stepping over a busy port leaves out those of the others.
+const DEFAULT_PORTS: [u16; 4] = [7667, 7668, 7669, 3333];
 
 /// One of the node's listening services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Service {
     Rpc,
     /// The read-only web pages.
     Explorer,
+    /// External miners.
+    Stratum,
 }
 
 impl Service {
@@ -31,6 +33,7 @@ impl Service {
             Self::P2p => "peer-to-peer",
             Self::Rpc => "RPC",
             Self::Explorer => "explorer",
+            Self::Stratum => "Stratum",
         }
     }
 
@@ -40,6 +43,7 @@ impl Service {
             Self::P2p => "--listen",
             Self::Rpc => "--rpc-listen",
             Self::Explorer => "--explorer-listen",
+            Self::Stratum => "--stratum-listen",
         }
     }
 
@@ -48,6 +52,7 @@ impl Service {
             Self::P2p => DEFAULT_PORTS[0],
             Self::Rpc => DEFAULT_PORTS[1],
             Self::Explorer => DEFAULT_PORTS[2],
+            Self::Stratum => DEFAULT_PORTS[3],
         }
     }
 
@@ -55,7 +60,7 @@ impl Service {
     const fn default_ip(self) -> IpAddr {
         IpAddr::V4(match self {
             Self::P2p => Ipv4Addr::UNSPECIFIED,
-            Self::Rpc | Self::Explorer => Ipv4Addr::LOCALHOST,
+            Self::Rpc | Self::Explorer | Self::Stratum => Ipv4Addr::LOCALHOST,
         })
     }
 }

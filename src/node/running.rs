@@ -13,7 +13,7 @@ use super::notices::Notice;
 use super::tasks::{Ended, Tasks};
 use crate::chain::{ChainHandle, Tip};
 use crate::mempool::MempoolHandle;
-use crate::miner::{MinerHandle, MinerStatus};
+use crate::miner::{MinerHandle, MinerStatus, StratumHandle, StratumInfo};
 use crate::network::{NetworkHandle, NetworkStatus};
 use crate::rpc::{Cookie, NodeFile};
 
@@ -47,6 +47,7 @@ pub(super) struct Parts {
     pub(super) mempool: MempoolHandle,
     pub(super) network: NetworkHandle,
     pub(super) miner: MinerHandle,
+    pub(super) stratum: Option<StratumHandle>,
     pub(super) notices: broadcast::Sender<Notice>,
     pub(super) endpoints: Endpoints,
     /// Held for its drop.
@@ -99,6 +100,8 @@ pub struct NodeStatus {
     pub mempool: usize,
     /// The miner.
     pub miner: MinerStatus,
+    /// External miners, if they are served.
+    pub stratum: Option<StratumInfo>,
 }
 
 /// Asks a running node while [`RunningNode::run`] drives it. Clones share it.
@@ -108,6 +111,7 @@ pub struct NodeView {
     mempool: MempoolHandle,
     network: NetworkHandle,
     miner: MinerHandle,
+    stratum: Option<StratumHandle>,
     notices: broadcast::Sender<Notice>,
 }
 
@@ -120,6 +124,7 @@ impl NodeView {
             network: self.network.status().borrow().clone(),
             mempool: info.map_or(0, |info| info.count),
             miner: self.miner.status(),
+            stratum: self.stratum.as_ref().map(StratumHandle::info),
         }
     }
 
@@ -164,6 +169,7 @@ impl RunningNode {
             mempool: self.parts.mempool.clone(),
             network: self.parts.network.clone(),
             miner: self.parts.miner.clone(),
+            stratum: self.parts.stratum.clone(),
             notices: self.parts.notices.clone(),
         }
     }
@@ -242,7 +248,7 @@ fn failure_of(ended: Ended, told: bool) -> Option<NodeError> {
 mod tests {
     use std::num::NonZeroUsize;
 
-    use super::super::config::NodeConfig;
+    use super::super::config::{NodeConfig, StratumSettings};
     use super::super::folder::DataFolder;
     use super::super::offline::OfflineChain;
     use super::super::start::Node;
@@ -265,6 +271,10 @@ mod tests {
             mine_to: None,
             threads: NonZeroUsize::MIN,
             miner_kernel: None,
+            stratum: Some(StratumSettings {
+                listen: loopback(),
+                payout: None,
+            }),
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Settings {
     pub threads: Option<NonZeroUsize>,
     /// How they search.
     pub miner_kernel: Option<Kernel>,
+    /// Where external miners connect; they are served only if this says something.
+    pub stratum_listen: Option<ListenAt>,
 }
 
 /// Why a settings file is not used.
@@ -105,6 +107,7 @@ impl Settings {
             mining_address: self.mining_address.or(other.mining_address),
             threads: self.threads.or(other.threads),
             miner_kernel: self.miner_kernel.or(other.miner_kernel),
+            stratum_listen: self.stratum_listen.or(other.stratum_listen),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The composition root: every part of a node, started in order.
 //!
-//! Order: folder and chain (which locks it), ports, mempool, network, miner, RPC, explorer, and at last `node.json`, which
-//! tells commands that the node answers. Whatever fails, what was started before is stopped again; so it is when the node is
+//! Order: folder and chain (which locks it), ports, mempool, network, miner, external miners, RPC, explorer, and at last
+//! `node.json`, which tells commands that the node answers. Whatever fails, what was started before is stopped again; so it is when the node is
 //! told to stop meanwhile, which is looked for between the steps.
 
 use std::io;
@@ -25,9 +25,9 @@ use super::tasks::Tasks;
 use crate::chain::{ChainHandle, ChainOptions, system_clock};
 use crate::explorer::{self, ExplorerConfig, ExplorerContext};
 use crate::mempool::{self, MempoolHandle, Policy};
-use crate::miner::{self, MinerConfig, MinerHandle};
+use crate::miner::{self, MinerConfig, MinerHandle, Payouts, StratumConfig, StratumHandle};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkHandle};
-use crate::rpc::{self, Cookie, NodeFile, RpcConfig, RpcContext, WalletService};
+use crate::rpc::{self, Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, WalletService};
 
 /// How long opening the chain may go on once the node is told to stop. What is left then is abandoned, which the database
 /// survives.
@@ -81,7 +81,7 @@ impl Node {
         stop: CancellationToken,
     ) -> Result<RunningNode, StartError> {
         let started = Instant::now();
-        let files = OpenFiles::secure()?;
+        let files = OpenFiles::secure(config.stratum.is_some())?;
         let folder = config.folder.network(&config.spec);
         let (chain, writer) = {
             let (folder, spec) = (folder.clone(), config.spec.clone());
@@ -125,6 +125,12 @@ impl Starting {
         self.go_on()?;
         let rpc_port = ports::bind(Service::Rpc, config.rpc_listen, offset)?;
         let explorer_port = ports::bind(Service::Explorer, config.explorer_listen, offset)?;
+        let stratum_port = config
+            .stratum
+            .map(|stratum| ports::bind(Service::Stratum, stratum.listen, offset))
+            .transpose()?;
+        let stratum_address = stratum_port.as_ref().map(|port| port.address);
+        let stratum_instead_of = stratum_port.as_ref().and_then(|port| port.instead_of);
 
         let (mempool, mempool_task) = mempool::spawn_with_file(
             self.chain.clone(),
@@ -146,7 +152,18 @@ impl Starting {
         let (p2p_address, p2p_instead_of, network) = self.network(config, &mempool)?;
 
         self.go_on()?;
-        let miner = self.miner(config, &mempool, &network)?;
+        let miner = self.miner(config, &mempool)?;
+        let stratum = match stratum_port {
+            None => None,
+            Some(port) => Some(self.stratum(config, port.listener, &mempool)?),
+        };
+        let gate = mining::gate(
+            miner.clone(),
+            stratum.clone(),
+            network.status(),
+            self.cancel.clone(),
+        );
+        self.tasks.spawn("mining gate", gate);
 
         self.go_on()?;
         let cookie = Arc::new(Cookie::create(folder.path())?);
@@ -154,8 +171,11 @@ impl Starting {
             chain: self.chain.clone(),
             mempool: mempool.clone(),
             miner: Some(miner.clone()),
+            stratum: stratum.clone(),
             network: Some(network.clone()),
+            expects_peers: expects_peers(config),
             wallet: WalletService::new(config.folder.wallet_file()),
+            long_polls: LongPolls::default(),
             stop: self.cancel.clone(),
             clock: system_clock(),
             started,
@@ -179,13 +199,14 @@ impl Starting {
                 chain: self.chain.clone(),
                 mempool: mempool.clone(),
                 miner: Some(miner.clone()),
+                stratum: stratum.clone(),
                 network: Some(network.status()),
                 started,
             },
             ExplorerConfig {
                 connections: Some(self.files.connections()),
                 allowed_hosts: config.allowed_hosts.clone(),
-                expects_peers: !config.peers.is_empty() || !config.bootnodes.is_empty(),
+                expects_peers: expects_peers(config),
             },
             self.cancel.clone(),
         );
@@ -195,11 +216,13 @@ impl Starting {
             (Service::P2p, p2p_instead_of),
             (Service::Rpc, rpc_port.instead_of),
             (Service::Explorer, explorer_port.instead_of),
+            (Service::Stratum, stratum_instead_of),
         ];
         let endpoints = Endpoints {
             p2p: p2p_address,
             rpc: rpc_port.address,
             explorer: explorer_port.address,
+            stratum: stratum_address,
             stepped_over: stepped_over
                 .into_iter()
                 .filter_map(|(service, port)| Some((service, port?)))
@@ -223,6 +246,7 @@ impl Starting {
             mempool,
             network,
             miner,
+            stratum,
             notices,
             endpoints,
             _published: Published::new(folder, node_file, cookie),
@@ -281,12 +305,11 @@ impl Starting {
         unreachable!("the last try returns")
     }
 
-    /// Starts the miner, and what ends and pauses it.
+    /// Starts the miner.
     fn miner(
         &mut self,
         config: &NodeConfig,
         mempool: &MempoolHandle,
-        network: &NetworkHandle,
     ) -> Result<MinerHandle, StartError> {
         let settings = MinerConfig {
             threads: config.threads.get(),
@@ -302,9 +325,34 @@ impl Starting {
         )
         .map_err(system("the miner"))?;
         self.tasks.spawn_join("miner", move || task.join());
-        let gate = mining::gate(miner.clone(), network.status(), self.cancel.clone());
-        self.tasks.spawn("mining gate", gate);
         Ok(miner)
+    }
+
+    /// Starts the server for external miners.
+    fn stratum(
+        &mut self,
+        config: &NodeConfig,
+        socket: std::net::TcpListener,
+        mempool: &MempoolHandle,
+    ) -> Result<StratumHandle, StartError> {
+        let settings = StratumConfig {
+            payouts: Payouts {
+                address_version: config.spec.address_version,
+                node: config.stratum.and_then(|stratum| stratum.payout),
+            },
+            connections: self.files.miners(),
+        };
+        let (stratum, task) = miner::serve_stratum(
+            listener(socket, "the Stratum server")?,
+            settings,
+            self.chain.clone(),
+            mempool.clone(),
+            system_clock(),
+            self.cancel.clone(),
+        )
+        .map_err(system("the Stratum server"))?;
+        self.tasks.spawn("stratum", task);
+        Ok(stratum)
     }
 
     /// Stops what was started.
@@ -321,6 +369,11 @@ impl Starting {
             tracing::warn!(tasks = self.tasks.running().join(", "), "abandoned");
         }
     }
+}
+
+/// Whether a node without peers is of no use: it was told whom to connect to.
+const fn expects_peers(config: &NodeConfig) -> bool {
+    !config.peers.is_empty() || !config.bootnodes.is_empty()
 }
 
 /// Waits until `patience` is over after `stop`.

@@ -99,6 +99,11 @@ impl<'a> Arguments<'a> {
         self.integer(name)?.ok_or_else(|| absent(name))
     }
 
+    /// An object, if given.
+    pub(super) fn object(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.value(name)?.as_object()
+    }
+
     /// A detail level: `false` and `true` are 0 and 1.
     pub(super) fn verbosity(&self, name: &str, default: u8) -> Result<u8, RpcError> {
         match self.boolean(name) {

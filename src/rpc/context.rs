@@ -3,17 +3,38 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{ChainHandle, ChainReader, Clock};
 use crate::consensus::ChainSpec;
 use crate::keys::Address;
 use crate::mempool::MempoolHandle;
-use crate::miner::MinerHandle;
+use crate::miner::{MinerHandle, StratumHandle};
 use crate::network::NetworkHandle;
 use crate::primitives::PubkeyHash;
 
 use super::wallet_service::WalletService;
+
+/// Long polls at a time: each holds one of the server's places for requests, of which others must be left.
+pub(super) const MAX_LONG_POLLS: usize = 8;
+
+/// The places for long polls of one node.
+#[derive(Debug)]
+pub struct LongPolls(Semaphore);
+
+impl Default for LongPolls {
+    fn default() -> Self {
+        Self(Semaphore::new(MAX_LONG_POLLS))
+    }
+}
+
+impl LongPolls {
+    /// Takes a place until it is dropped; `None` when none is free.
+    pub(super) fn take(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.try_acquire().ok()
+    }
+}
 
 /// The running node, as the RPC server sees it.
 pub struct RpcContext {
@@ -23,10 +44,16 @@ pub struct RpcContext {
     pub mempool: MempoolHandle,
     /// The miner; methods that need it say so where there is none.
     pub miner: Option<MinerHandle>,
+    /// The server for external miners, if there is one.
+    pub stratum: Option<StratumHandle>,
     /// The network; methods that need it say so where there is none.
     pub network: Option<NetworkHandle>,
+    /// Whether a node without peers is of no use: it was told whom to connect to.
+    pub expects_peers: bool,
     /// The wallet.
     pub wallet: WalletService,
+    /// Who waits for another block template.
+    pub long_polls: LongPolls,
     /// Stops the node.
     pub stop: CancellationToken,
     /// Seconds since 1970, for new blocks.

@@ -30,6 +30,10 @@ pub mod code {
     pub const WALLET_INSUFFICIENT_FUNDS: i32 = -6;
     /// A parameter out of range.
     pub const INVALID_PARAMETER: i32 = -8;
+    /// The node has no peers, but was told whom to connect to.
+    pub const CLIENT_NOT_CONNECTED: i32 = -9;
+    /// The node catches up with the network.
+    pub const CLIENT_IN_INITIAL_DOWNLOAD: i32 = -10;
     /// The wallet must be unlocked first.
     pub const WALLET_UNLOCK_NEEDED: i32 = -13;
     /// The passphrase is wrong.

@@ -66,6 +66,8 @@ pub(super) enum Kind {
     Verbosity,
     /// Coins: a number or a string with up to 8 decimals.
     Amount,
+    /// A JSON object.
+    Object,
     /// Anything; taken for compatibility and not looked at.
     Ignored,
 }
@@ -79,6 +81,7 @@ impl Kind {
             Self::Boolean => "boolean",
             Self::Verbosity => "numeric or boolean",
             Self::Amount => "numeric or string",
+            Self::Object => "json object",
             Self::Ignored => "any",
         }
     }
@@ -89,6 +92,7 @@ impl Kind {
             Self::Text => "string",
             Self::Boolean => "bool",
             Self::Integer | Self::Verbosity | Self::Amount => "number",
+            Self::Object => "object",
             Self::Ignored => "any",
         }
     }
@@ -101,6 +105,7 @@ impl Kind {
             Self::Boolean => value.is_boolean(),
             Self::Verbosity => value.is_number() || value.is_boolean(),
             Self::Amount => value.is_number() || value.is_string(),
+            Self::Object => value.is_object(),
             Self::Ignored => true,
         }
     }

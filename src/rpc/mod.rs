@@ -34,7 +34,7 @@ mod wallet_service;
 mod tests;
 
 pub use client::{Client, ClientError};
-pub use context::RpcContext;
+pub use context::{LongPolls, RpcContext};
 pub use cookie::{COOKIE_FILE, Cookie, CookieError};
 pub use error::{RpcError, code};
 pub use node_file::{NODE_FILE, NodeFile};

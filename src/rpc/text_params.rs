@@ -52,13 +52,14 @@ fn value(param: Option<(&str, Kind)>, text: &str) -> Result<Value, RpcError> {
         None | Some((_, Kind::Amount | Kind::Ignored)) => {
             Ok(serde_json::from_str(text).unwrap_or_else(|_| plain()))
         }
-        Some((name, Kind::Integer | Kind::Boolean | Kind::Verbosity)) => serde_json::from_str(text)
-            .map_err(|_| {
+        Some((name, Kind::Integer | Kind::Boolean | Kind::Verbosity | Kind::Object)) => {
+            serde_json::from_str(text).map_err(|_| {
                 let text: String = text.chars().take(80).collect();
                 RpcError::invalid_parameter(format!(
                     "{name}: '{text}' is not a JSON value such as 5 or true"
                 ))
-            }),
+            })
+        }
     }
 }
 

@@ -2,4 +2,6 @@
 
 mod loopback;
 mod namespaces;
+mod stratum;
+mod stratum_client;
 mod support;

@@ -51,6 +51,9 @@ pub(in crate::cli) struct UpArgs {
     /// Where the explorer listens [default: 127.0.0.1:7669]
     #[arg(long, env = "QUARRY_EXPLORER_LISTEN", value_name = "IP:PORT")]
     explorer_listen: Option<ListenAt>,
+    /// Serve external miners by Stratum, and where: IP, PORT or IP:PORT [default: off; without a value: 127.0.0.1:3333]
+    #[arg(long, env = "QUARRY_STRATUM_LISTEN", value_name = "IP:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1")]
+    stratum_listen: Option<ListenAt>,
     /// Name, besides localhost and addresses, under which RPC and explorer answer; may be repeated
     #[arg(
         long,
@@ -94,6 +97,7 @@ impl UpArgs {
             mining_address: self.mining_address.clone(),
             threads: self.threads,
             miner_kernel: self.miner_kernel,
+            stratum_listen: self.stratum_listen,
             ..Settings::default()
         }
     }

@@ -21,6 +21,7 @@ pub(super) struct Facts {
     p2p: String,
     rpc: String,
     explorer: String,
+    stratum: Option<String>,
     peer_addresses: Vec<String>,
     stepped_over: Vec<String>,
 }
@@ -53,6 +54,7 @@ impl Facts {
             p2p: endpoints.p2p.to_string(),
             rpc: endpoints.rpc.to_string(),
             explorer: format!("http://{explorer}/"),
+            stratum: endpoints.stratum.map(|at| at.to_string()),
             peer_addresses,
             stepped_over: stepped_over.collect(),
         }
@@ -83,6 +85,7 @@ impl Facts {
             p2p = self.p2p,
             rpc = self.rpc,
             explorer = self.explorer,
+            stratum = self.stratum.as_deref().unwrap_or("off"),
             peer = self.peer_address().unwrap_or("unknown"),
             "node is up"
         );
@@ -109,6 +112,11 @@ impl Facts {
             ("RPC", self.rpc.clone()),
             ("explorer", self.explorer.clone()),
         ];
+        let stratum = self
+            .stratum
+            .as_ref()
+            .map(|at| ("Stratum", format!("stratum+tcp://{at}")));
+        let rows = rows.into_iter().chain(stratum);
         let mut lines = vec![format!("Quarry {}", self.version), String::new()];
         lines.extend(rows.map(|(name, value)| format!("  {name:<12} {value}")));
         lines.extend(

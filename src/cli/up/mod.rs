@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use super::context::Context;
 use super::error::{CliResult, Context as _};
 use super::wallet_access;
-use crate::node::{self, Node, NodeConfig, RunningNode, StartError};
+use crate::node::{self, Node, NodeConfig, RunningNode, StartError, StratumSettings};
 use crate::primitives::PubkeyHash;
 use banner::Facts;
 use screen::Screen;
@@ -95,6 +95,15 @@ fn start_logs(context: &Context, screen: Option<&Arc<Screen>>) -> CliResult {
 
 fn config(context: &Context) -> CliResult<NodeConfig> {
     let settings = context.settings.clone();
+    let mine_to = mine_to(context)?;
+    let stratum = match settings.stratum_listen {
+        None => None,
+        // Without threads of its own a node may still have an address.
+        Some(listen) => Some(StratumSettings {
+            listen,
+            payout: mine_to.or(mining_address(context)?),
+        }),
+    };
     Ok(NodeConfig {
         folder: context.folder.clone(),
         spec: context.spec.clone(),
@@ -106,27 +115,29 @@ fn config(context: &Context) -> CliResult<NodeConfig> {
         mdns: !settings.no_mdns.unwrap_or(false),
         peers: settings.peer.unwrap_or_default(),
         bootnodes: settings.bootnode.unwrap_or_default(),
-        mine_to: mine_to(context)?,
+        mine_to,
         threads: settings.threads.unwrap_or_else(NodeConfig::default_threads),
         miner_kernel: settings.miner_kernel,
+        stratum,
     })
+}
+
+/// The address that was given.
+fn mining_address(context: &Context) -> CliResult<Option<PubkeyHash>> {
+    let given = context.settings.mining_address.as_deref();
+    let given = given.filter(|text| !text.is_empty());
+    let address = given.map(|text| context.address("--mining-address", text));
+    Ok(address.transpose()?.map(|address| address.pubkey_hash()))
 }
 
 /// Who is paid: the address that was given, else the wallet's first; the wallet is made if there is none.
 fn mine_to(context: &Context) -> CliResult<Option<PubkeyHash>> {
-    let settings = &context.settings;
-    let given = settings
-        .mining_address
-        .as_deref()
-        .filter(|text| !text.is_empty());
-    let given = given
-        .map(|text| context.address("--mining-address", text))
-        .transpose()?;
-    if settings.no_mine.unwrap_or(false) {
+    let given = mining_address(context)?;
+    if context.settings.no_mine.unwrap_or(false) {
         return Ok(None);
     }
-    if let Some(address) = given {
-        return Ok(Some(address.pubkey_hash()));
+    if given.is_some() {
+        return Ok(given);
     }
     let mut wallet = wallet_access::open_or_make(context)?;
     let first = wallet

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::text;
 use super::screen::Screen;
-use crate::node::{NodeStatus, NodeView, Notice};
+use crate::node::{NodeStatus, NodeView, Notice, StratumInfo};
 use crate::primitives::unix_now;
 
 /// How often the line is made anew.
@@ -76,10 +76,18 @@ fn line(status: &NodeStatus, now: u64) -> String {
         plural(status.network.peers, "peer", "peers"),
         plural(status.mempool, "transaction waits", "transactions wait"),
     ];
-    if let Some(mining) = mining(status) {
-        parts.push(mining);
-    }
+    parts.extend(mining(status));
+    parts.extend(status.stratum.as_ref().map(external_miners));
     parts.join(" | ")
+}
+
+fn external_miners(stratum: &StratumInfo) -> String {
+    format!(
+        "{} external: {}, {} found",
+        stratum.active_workers,
+        text::hash_rate(stratum.hash_rate),
+        stratum.blocks_found
+    )
 }
 
 fn mining(status: &NodeStatus) -> Option<String> {

@@ -74,6 +74,14 @@ fn status(site: &Site, tip: &Tip, mempool: Option<&MempoolInfo>) -> Markup {
                     ", " (miner.blocks_found) " blocks found"
                 }
             }
+            @if let Some(stratum) = &site.context.stratum {
+                @let stratum = stratum.info();
+                dt { "External miners" }
+                dd {
+                    (stratum.active_workers) " (" (hash_rate(stratum.hash_rate)) "), "
+                    (stratum.accepted) " shares, " (stratum.blocks_found) " blocks found"
+                }
+            }
             @if let Some(reason) = why_not_ready(site) {
                 dt { "Not ready" } dd.bad { (reason) }
             }

@@ -39,6 +39,7 @@ impl Site {
             chain: chain.handle().clone(),
             mempool: mempool.clone(),
             miner: None,
+            stratum: None,
             network: None,
             started: Instant::now(),
         };

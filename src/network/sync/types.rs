@@ -233,6 +233,9 @@ pub enum SyncFault {
     Malformed,
 }
 
+/// From how many blocks behind on a node catches up. Blocks that are only on their way must not stop its miners.
+const CATCH_UP_GAP: u32 = 6;
+
 /// How far sync is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncState {
@@ -258,4 +261,40 @@ pub enum SyncState {
         /// Height of our tip.
         height: u32,
     },
+}
+
+impl SyncState {
+    /// Whether many blocks are on their way to us whose headers were checked: to build on our tip only makes forks. What peers
+    /// merely claim stops nobody.
+    pub const fn is_catching_up(&self) -> bool {
+        match self {
+            Self::Blocks { height, target } => target.saturating_sub(*height) > CATCH_UP_GAP,
+            Self::Alone | Self::Headers { .. } | Self::Synced { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_checked_headers_are_caught_up_with() {
+        let (height, target) = (10, 10 + CATCH_UP_GAP);
+        let more = target + 1;
+        assert!(!SyncState::Blocks { height, target }.is_catching_up());
+        let far = SyncState::Blocks {
+            height,
+            target: more,
+        };
+        assert!(far.is_catching_up());
+        let claimed = SyncState::Headers {
+            height,
+            target: u32::MAX,
+        };
+        assert!(!claimed.is_catching_up());
+        assert!(!SyncState::Alone.is_catching_up());
+        // Headers whose blocks do not come, too: see the state machine.
+        assert!(!SyncState::Synced { height }.is_catching_up());
+    }
 }

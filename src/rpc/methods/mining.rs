@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::chain::{BlockAccepted, SubmitError};
 use crate::consensus::required_bits;
-use crate::miner::{GenerateError, generate_blocking};
+use crate::miner::{GenerateError, WorkerInfo, generate_blocking};
 use crate::primitives::{Block, Decode};
 use crate::rpc::describe::{self, difficulty};
 use crate::rpc::error::{RpcError, code};
 use crate::rpc::method::{Answer, Call, Kind, Method, optional, required};
+
+use super::block_template::getblocktemplate;
 
 /// Blocks that the estimate of the network's hash rate looks back over (Bitcoin Core, `getnetworkhashps`).
 const HASH_RATE_BLOCKS: u32 = 120;
@@ -33,6 +35,19 @@ pub(super) static METHODS: &[Method] = &[
         run: generatetoaddress,
     },
     Method {
+        name: "getblocktemplate",
+        params: &[optional(
+            "template_request",
+            Kind::Object,
+            "{\"mode\": \"template\" or \"proposal\", \"longpollid\": \"str\", \"data\": \"hex of a proposed block\", \"rules\": [...], \"capabilities\": [...]}",
+        )],
+        about: "What the next block is to be made of, for miners that make their own coinbase (BIP22, BIP23). With a longpollid the answer \
+                waits until another template is better. A proposal is a block without its proof of work, which is judged. Quarry: no \
+                rule must be supported; `mintime` and `maxtime` bound the times for which `bits` holds.",
+        result: "{...} (object); for a proposal null if it would be taken, else \"str\" (string), the reason (BIP22)",
+        run: getblocktemplate,
+    },
+    Method {
         name: "getmininginfo",
         params: &[],
         about: "What the next block needs, and the estimated hash rate of the network.",
@@ -45,6 +60,14 @@ pub(super) static METHODS: &[Method] = &[
         about: "Quarry: what this node's miner does.",
         result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"address\": \"str\"} (object)",
         run: getminingstatus,
+    },
+    Method {
+        name: "getstratuminfo",
+        params: &[],
+        about: "Quarry: the external miners that are served by Stratum, all together and each worker, with hash rates from the shares of \
+                the last minutes.",
+        result: "{\"enabled\": true|false, \"listening\": \"str\", \"connections\": n, \"active_workers\": n, \"hashrate\": n, \"accepted\": n, \"stale\": n, \"rejected\": n, \"blocks_found\": n, \"workers\": [{...}, ...]} (object)",
+        run: getstratuminfo,
     },
     Method {
         name: "submitblock",
@@ -161,6 +184,41 @@ fn getminingstatus(call: &Call<'_>) -> Answer {
         "hashrate": status.hash_rate,
         "blocks_found": status.blocks_found,
         "address": status.payout.map(|payout| call.context.address(payout)),
+    }))
+}
+
+fn getstratuminfo(call: &Call<'_>) -> Answer {
+    let Some(stratum) = &call.context.stratum else {
+        return Ok(json!({ "enabled": false, "workers": [] }));
+    };
+    let info = stratum.info();
+    let worker = |worker: &WorkerInfo| {
+        json!({
+            "name": worker.name,
+            "address": call.context.address(worker.payout),
+            "agent": worker.agent,
+            "connections": worker.connections,
+            "difficulty": worker.difficulty,
+            "hashrate": worker.hash_rate,
+            "accepted": worker.accepted,
+            "stale": worker.stale,
+            "rejected": worker.rejected,
+            "blocks_found": worker.blocks_found,
+            "best_share": worker.best_share,
+            "last_share": worker.last_share,
+        })
+    };
+    Ok(json!({
+        "enabled": true,
+        "listening": info.listening,
+        "connections": info.connections,
+        "active_workers": info.active_workers,
+        "hashrate": info.hash_rate,
+        "accepted": info.accepted,
+        "stale": info.stale,
+        "rejected": info.rejected,
+        "blocks_found": info.blocks_found,
+        "workers": stratum.workers().iter().map(worker).collect::<Vec<_>>(),
     }))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Names, parameters, results and error codes are Bitcoin Core's. Those marked "Quarry:" in their help have no counterpart there.
 
+mod block_template;
 mod blockchain;
 mod control;
 mod mempool;

@@ -5,6 +5,7 @@ mod client;
 mod guard;
 mod money;
 mod protocol;
+mod template;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cookie, NodeFile, RpcConfig, RpcContext, WalletService};
+use super::{Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, WalletService};
 use crate::chain::Clock;
 use crate::chain::testing::TestChain;
 use crate::http::testing::{Answer, exchange};
@@ -65,8 +66,11 @@ impl Node {
             chain: chain.handle().clone(),
             mempool: mempool.clone(),
             miner: None,
+            stratum: None,
             network: None,
+            expects_peers: false,
             wallet: WalletService::new(folder.path().join("wallet.json")),
+            long_polls: LongPolls::default(),
             stop: stop.clone(),
             clock,
             started: Instant::now(),

@@ -228,6 +228,7 @@ fn sample(kind: crate::rpc::method::Kind) -> &'static str {
         Kind::Integer | Kind::Verbosity => "0",
         Kind::Boolean => "false",
         Kind::Amount => "0.1",
+        Kind::Object => "{}",
         Kind::Ignored => "null",
     }
 }
