@@ -223,3 +223,33 @@ fn faults_of_blocks_and_headers_are_listed_and_tested() {
         .collect();
     assert!(unlisted.is_empty(), "docs/faults.md lacks {unlisted:?}");
 }
+
+/// `QUARRY_WRITE_RPC=1` writes the file anew.
+#[test]
+fn the_reference_of_the_rpc_is_its_table() {
+    let made = quarry::rpc::reference();
+    if std::env::var_os("QUARRY_WRITE_RPC").is_some() {
+        fs::write(root().join("docs/rpc.md"), &made).expect("docs is writable");
+    }
+    let hint = "QUARRY_WRITE_RPC=1 cargo test --release --test documents writes it anew";
+    assert!(
+        read("docs/rpc.md") == made,
+        "docs/rpc.md is not in step: {hint}"
+    );
+}
+
+/// Each method says what it answers in the notation that the schemas are made from.
+#[test]
+fn the_rpc_describes_every_result() {
+    let document = quarry::rpc::openrpc();
+    let methods = document["methods"].as_array().expect("a list of methods");
+    assert!(methods.len() > 30);
+    for method in methods {
+        let schema = method["result"]["schema"].as_object().expect("a schema");
+        assert!(
+            !schema.is_empty(),
+            "src/rpc/shape.rs cannot read the result of {}",
+            method["name"]
+        );
+    }
+}

@@ -242,6 +242,21 @@ impl Engine {
         Ok(())
     }
 
+    /// Goes over to a block, if no other has more work (Bitcoin Core, `preciousblock`).
+    pub fn prefer(&mut self, hash: &BlockHash, now: u64) -> Result<(), SubmitError> {
+        if self.shared.tree().get(hash).is_none() {
+            return Err(SubmitError::UnknownBlock(*hash));
+        }
+        let changed = self.shared.tree_mut().prefer(hash);
+        let places = Pending {
+            block: None,
+            raw: Vec::new(),
+            changed,
+        };
+        self.activate(Some(&places), now)?;
+        Ok(())
+    }
+
     pub(super) fn publish(&self, event: ChainEvent) {
         self.shared.events.publish(Event::Chain(event));
     }

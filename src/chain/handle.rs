@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::clock::Clock;
 use super::engine::{BlockAccepted, HeadersAccepted, Shared};
 use super::error::SubmitError;
 use super::events::{EventLog, EventReader};
 use super::prepared::PreparedBlock;
 use super::reader::ChainReader;
 use super::signature_cache::SignatureCache;
-use super::writer::{Clock, Command, Reply};
+use super::writer::{Command, Reply};
 use crate::primitives::{Block, BlockHash, BlockHeader};
 
 /// Submits to the chain and reads from it. Clones share it.
@@ -174,6 +175,10 @@ impl ChainHandle {
     command! {
         /// Takes back that a block, its ancestors or its descendants are invalid.
         reconsider_block, reconsider_block_blocking, hash: BlockHash => Reconsider -> ()
+    }
+    command! {
+        /// Prefers a block to all others of equal work.
+        prefer_block, prefer_block_blocking, hash: BlockHash => Prefer -> ()
     }
 
     /// Whether a header obeys the rules, so that its block may be relayed. Changes nothing, and does not wait for the chain's thread.

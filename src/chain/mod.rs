@@ -15,6 +15,7 @@
 //! | `prepared` | a block with the work done that needs no chain |
 //! | `proposal` | whether a block would be taken, but for its proof of work |
 //! | `writer`, `handle` | the thread and its commands |
+//! | `clock` | where the time comes from |
 //! | `reader` | questions that many tasks ask at once |
 //! | `events` | the numbered stream of everything that happens in the node |
 //! | `consistency` | whether the records of the tip agree, at every opening |
@@ -26,6 +27,7 @@
 mod activation;
 mod audit;
 mod catch_up;
+mod clock;
 mod coin_cache;
 mod consistency;
 mod engine;
@@ -52,6 +54,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use audit::{Audit, ColumnAudit};
+pub use clock::{Clock, SettableClock, system_clock};
 pub use engine::{BlockAccepted, HeadersAccepted};
 pub use error::{ChainError, SubmitError};
 pub use events::{
@@ -61,10 +64,10 @@ pub use handle::{BlockAnswer, ChainHandle};
 pub use inspect::{Inspection, inspect};
 pub use prepared::PreparedBlock;
 pub use proposal::ProposalError;
-pub use reader::{ChainReader, HeaderInfo, Tip, TxLocation};
+pub use reader::{AllCoins, ChainReader, HeaderInfo, Tip, TxLocation};
 pub use reindex::{Outcome, Progress, ReindexError, Reindexed, reindex};
 pub use revalidate::Revalidation;
 pub use row_sum::RowSum;
 pub use signature_cache::SignatureCache;
 pub use tree::{ChainTip, TipStatus};
-pub use writer::{ChainOptions, ChainWriter, Clock, WriterFailure, open, system_clock};
+pub use writer::{ChainOptions, ChainWriter, WriterFailure, open};

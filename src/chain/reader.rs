@@ -18,6 +18,9 @@ use crate::storage::{BodyState, HistoryRow, StorageError, Store};
 /// Dense hashes at the end of a locator, before the steps double.
 const LOCATOR_DENSE: u32 = 10;
 
+/// Headers that are looked at under one lock, so that counting over a long chain keeps nobody waiting.
+const COUNTED_AT_ONCE: u32 = 4096;
+
 /// The end of the active chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tip {
@@ -68,6 +71,9 @@ pub struct TxLocation {
     /// Its place in the block.
     pub index: u32,
 }
+
+/// Every coin, in the order of the outpoints.
+pub type AllCoins<'a> = Box<dyn Iterator<Item = Result<(OutPoint, Coin), StorageError>> + 'a>;
 
 /// A view of the chain. Clones share it.
 #[derive(Clone)]
@@ -145,6 +151,22 @@ impl ChainReader {
         let tree = self.shared.tree();
         tree.active_at(height)
             .map_or(0, |hash| tree.median_time_past(&hash))
+    }
+
+    /// How many transactions the active chain has up to and including a height.
+    pub fn transactions_up_to(&self, height: u32) -> u64 {
+        let mut count = 0;
+        let mut next = 0;
+        while next <= height {
+            let tree = self.shared.tree();
+            let end = height.min(next.saturating_add(COUNTED_AT_ONCE));
+            for height in next..=end {
+                let record = tree.active_at(height).and_then(|hash| tree.get(&hash));
+                count += u64::from(record.and_then(|record| record.tx_count).unwrap_or(0));
+            }
+            next = end.saturating_add(1);
+        }
+        count
     }
 
     /// What the rules need to know of the tip, for the block after it.
@@ -308,6 +330,21 @@ impl ChainReader {
             height,
             index: record.index,
         }))
+    }
+
+    /// Every coin, and the stats of just this set, whatever blocks come while it is read.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn all_coins(&self) -> Result<(CoinStats, AllCoins<'_>), StorageError> {
+        loop {
+            // What an iterator reads is the state at its making.
+            let before = self.coin_stats()?;
+            let coins = self.store().all_coins();
+            if self.coin_stats()? == before {
+                return Ok((before, Box::new(coins)));
+            }
+        }
     }
 
     /// The stats of the stored coins.

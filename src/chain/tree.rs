@@ -281,6 +281,34 @@ impl BlockTree {
         linked
     }
 
+    /// Prefers a block to all others of equal work, as if it had been received first (Bitcoin Core, `PreciousBlock`): it changes places
+    /// with the one that is preferred now. Returns the blocks that did; none where it is no candidate or has another's work.
+    pub fn prefer(&mut self, hash: &BlockHash) -> Vec<BlockHash> {
+        let (Some(best), Some(record)) = (self.best_candidate(), self.get(hash).copied()) else {
+            return Vec::new();
+        };
+        let best_record = self.get(&best).copied().unwrap_or(record);
+        let (Some(received), Some(first)) = (record.received, best_record.received) else {
+            return Vec::new();
+        };
+        let rank = (record.chainwork, Reverse(received), *hash);
+        let best_rank = (best_record.chainwork, Reverse(first), best);
+        if best == *hash
+            || record.chainwork != best_record.chainwork
+            || !self.candidates.contains(&rank)
+        {
+            return Vec::new();
+        }
+        for (rank, received) in [(rank, first), (best_rank, received)] {
+            self.candidates.remove(&rank);
+            if let Some(entry) = self.entries.get_mut(&rank.2) {
+                entry.record.received = Some(received);
+            }
+            self.consider(&rank.2);
+        }
+        vec![*hash, best]
+    }
+
     /// Marks a block invalid and its descendants as having an invalid ancestor. Costs the number of these, unless the block is in
     /// the active chain, which it is only where somebody says so by hand.
     pub fn mark_invalid(&mut self, hash: &BlockHash) {

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::catch_up::CatchUp;
+use super::clock::{Clock, system_clock};
 use super::engine::{BlockAccepted, Engine, HeadersAccepted};
 use super::error::{ChainError, SubmitError};
 use super::events::EventLog;
 use super::handle::ChainHandle;
 use super::prepared::PreparedBlock;
 use crate::consensus::ChainSpec;
-use crate::primitives::{BlockHash, BlockHeader, unix_now};
+use crate::primitives::{BlockHash, BlockHeader};
 use crate::storage::{StorageError, Store};
 
 /// Commands that wait at most; senders beyond wait themselves.
@@ -30,14 +31,6 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const SYNC_AFTER: Duration = Duration::from_millis(200);
 /// How long between two looks into the queue meanwhile.
 const PAUSE: Duration = Duration::from_micros(50);
-
-/// Seconds since 1970, from wherever the caller takes the time.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// The clock of this computer.
-pub fn system_clock() -> Clock {
-    Arc::new(unix_now)
-}
 
 /// How a chain is opened.
 #[derive(Clone)]
@@ -66,6 +59,7 @@ pub(super) enum Command {
     Headers(Vec<BlockHeader>, Reply<HeadersAccepted>),
     Invalidate(BlockHash, Reply<()>),
     Reconsider(BlockHash, Reply<()>),
+    Prefer(BlockHash, Reply<()>),
     Stop,
 }
 
@@ -208,6 +202,7 @@ fn run(
             Command::Headers(headers, reply) => answer(reply, engine.accept_headers(&headers, now)),
             Command::Invalidate(hash, reply) => answer(reply, engine.invalidate(&hash, now)),
             Command::Reconsider(hash, reply) => answer(reply, engine.reconsider(&hash, now)),
+            Command::Prefer(hash, reply) => answer(reply, engine.prefer(&hash, now)),
             Command::Stop => break,
         };
         if let Some(failure) = failure {

@@ -4,9 +4,11 @@
 //! A place is free again when its work has ended, and not when the client that asked for it has gone: clients that ask and hang
 //! up cannot pile up work.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
@@ -21,7 +23,7 @@ pub struct Places {
 
 /// Places that are taken, until this is dropped or its work has ended.
 #[derive(Debug)]
-pub struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub struct Place(RefCell<Option<OwnedSemaphorePermit>>);
 
 impl Places {
     /// So many, for each of which a request waits up to `patience`.
@@ -42,7 +44,8 @@ impl Places {
     /// time. Whoever asked first gets them first.
     pub async fn take_many(&self, wanted: u32) -> Option<Place> {
         let permit = Arc::clone(&self.free).acquire_many_owned(wanted.min(self.count));
-        timeout(self.patience, permit).await.ok()?.ok().map(Place)
+        let permit = timeout(self.patience, permit).await.ok()?.ok()?;
+        Some(Place(RefCell::new(Some(permit))))
     }
 }
 
@@ -55,11 +58,34 @@ impl Place {
         self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, JoinError> {
-        spawn_blocking(move || {
-            let _place = self;
-            work()
-        })
-        .await
+        self.run_lending(|_| work()).await
+    }
+
+    /// The same for work that can [`lend`](Self::lend) its place.
+    ///
+    /// # Errors
+    /// That `work` panicked.
+    pub async fn run_lending<T: Send + 'static>(
+        self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        spawn_blocking(move || work(&self)).await
+    }
+
+    /// Leaves the place to others while `wait` does nothing but wait; afterwards waits until it is free again. Called from
+    /// work that [`run_lending`](Self::run_lending) runs.
+    pub fn lend<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let Some(permit) = self.0.take() else {
+            return wait();
+        };
+        let count = u32::try_from(permit.num_permits()).unwrap_or(u32::MAX);
+        let free = Arc::clone(permit.semaphore());
+        drop(permit);
+        let found = wait();
+        // The semaphore is never closed.
+        let again = Handle::current().block_on(free.acquire_many_owned(count));
+        self.0.replace(again.ok());
+        found
     }
 }
 
@@ -84,6 +110,23 @@ mod tests {
             ..places
         };
         assert!(patient.take().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn work_that_waits_lends_its_place() {
+        let places = Places::new(1, Duration::from_secs(20));
+        let (finish, finished) = mpsc::channel::<()>();
+        let place = places.take().await.expect("it is free");
+        let waiting = tokio::spawn(place.run_lending(move |place| {
+            let waited = place.lend(|| finished.recv().is_ok());
+            (waited, place.0.borrow().is_some())
+        }));
+        let other = places.take().await.expect("it is lent");
+        finish.send(()).expect("the work waits for it");
+        drop(other);
+        let ended = waiting.await.expect("no panic").expect("no panic");
+        assert_eq!(ended, (true, true));
+        assert!(places.take().await.is_some(), "and given back");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use super::ports::{ListenAt, Service};
 use crate::consensus::ChainSpec;
 use crate::miner::Kernel;
 use crate::primitives::PubkeyHash;
+use crate::rpc::RpcUser;
 
 /// Everything that [`Node::start`](super::Node::start) needs to know.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct NodeConfig {
     pub port_offset: u16,
     /// Host names, besides `localhost` and addresses, under which RPC and explorer answer.
     pub allowed_hosts: Vec<String>,
+    /// Who may use the RPC, beside the holder of the cookie.
+    pub rpc_users: Vec<RpcUser>,
     /// Look for peers on the local network.
     pub mdns: bool,
     /// Peers to stay connected to.

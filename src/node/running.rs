@@ -265,6 +265,7 @@ mod tests {
             explorer_listen: loopback(),
             port_offset: 0,
             allowed_hosts: Vec::new(),
+            rpc_users: Vec::new(),
             mdns: false,
             peers: Vec::new(),
             bootnodes: Vec::new(),

@@ -31,6 +31,8 @@ pub struct Settings {
     pub explorer_listen: Option<ListenAt>,
     /// Host names under which RPC and explorer answer.
     pub allow_host: Option<Vec<String>>,
+    /// Who may use the RPC, beside the holder of the cookie: `USER:SALT$HASH`.
+    pub rpc_auth: Option<Vec<String>>,
     /// Added to all default ports.
     pub port_offset: Option<u16>,
     /// Peers to stay connected to.
@@ -99,6 +101,7 @@ impl Settings {
             rpc_listen: self.rpc_listen.or(other.rpc_listen),
             explorer_listen: self.explorer_listen.or(other.explorer_listen),
             allow_host: self.allow_host.or(other.allow_host),
+            rpc_auth: self.rpc_auth.or(other.rpc_auth),
             port_offset: self.port_offset.or(other.port_offset),
             peer: self.peer.or(other.peer),
             bootnode: self.bootnode.or(other.bootnode),

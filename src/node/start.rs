@@ -22,12 +22,15 @@ use super::opening::{self, OpenError};
 use super::ports::{self, Bound, PortError, Service};
 use super::running::{Parts, Published, RunningNode};
 use super::tasks::Tasks;
-use crate::chain::{ChainHandle, ChainOptions, system_clock};
+use crate::chain::{ChainHandle, ChainOptions, SettableClock};
+use crate::consensus::ChainSpec;
 use crate::explorer::{self, ExplorerConfig, ExplorerContext};
 use crate::mempool::{self, MempoolHandle, Policy};
 use crate::miner::{self, MinerConfig, MinerHandle, Payouts, StratumConfig, StratumHandle};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkHandle};
-use crate::rpc::{self, Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, WalletService};
+use crate::rpc::{
+    self, ActiveCalls, Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, WalletService,
+};
 
 /// How long opening the chain may go on once the node is told to stop. What is left then is abandoned, which the database
 /// survives.
@@ -82,10 +85,15 @@ impl Node {
     ) -> Result<RunningNode, StartError> {
         let started = Instant::now();
         let files = OpenFiles::secure(config.stratum.is_some())?;
+        let time = SettableClock::default();
         let folder = config.folder.network(&config.spec);
         let (chain, writer) = {
             let (folder, spec) = (folder.clone(), config.spec.clone());
-            let open = move || opening::open(&folder, &spec, ChainOptions::default());
+            let options = ChainOptions {
+                clock: time.clock(),
+                ..ChainOptions::default()
+            };
+            let open = move || opening::open(&folder, &spec, options);
             tokio::select! {
                 opened = blocking(open) => opened.map_err(system("the chain"))??,
                 () = lapsed(&stop, OPENING_PATIENCE) => return Err(StartError::Stopped),
@@ -95,6 +103,7 @@ impl Node {
             tasks: Tasks::default(),
             cancel: stop,
             files,
+            time,
             chain: chain.clone(),
             mempool: None,
         };
@@ -114,6 +123,7 @@ struct Starting {
     tasks: Tasks,
     cancel: CancellationToken,
     files: OpenFiles,
+    time: SettableClock,
     chain: ChainHandle,
     mempool: Option<MempoolHandle>,
 }
@@ -135,7 +145,7 @@ impl Starting {
         let (mempool, mempool_task) = mempool::spawn_with_file(
             self.chain.clone(),
             Policy::default(),
-            system_clock(),
+            self.time.clock(),
             folder.mempool_file(),
         )
         .map_err(system("the mempool"))?;
@@ -177,8 +187,11 @@ impl Starting {
             wallet: WalletService::new(config.folder.wallet_file()),
             long_polls: LongPolls::default(),
             stop: self.cancel.clone(),
-            clock: system_clock(),
+            clock: self.time.clock(),
             started,
+            // Time that stands still is for tests, whose chain this is.
+            mock_time: (config.spec == ChainSpec::regtest()).then(|| self.time.clone()),
+            active: ActiveCalls::default(),
             database: folder.database(),
         });
         let rpc = rpc::serve(
@@ -188,6 +201,7 @@ impl Starting {
             RpcConfig {
                 connections: Some(self.files.connections()),
                 allowed_hosts: config.allowed_hosts.clone(),
+                users: config.rpc_users.clone(),
             },
             self.cancel.clone(),
         );
@@ -321,7 +335,7 @@ impl Starting {
             settings,
             self.chain.clone(),
             mempool.clone(),
-            system_clock(),
+            self.time.clock(),
         )
         .map_err(system("the miner"))?;
         self.tasks.spawn_join("miner", move || task.join());
@@ -347,7 +361,7 @@ impl Starting {
             settings,
             self.chain.clone(),
             mempool.clone(),
-            system_clock(),
+            self.time.clock(),
             self.cancel.clone(),
         )
         .map_err(system("the Stratum server"))?;

@@ -11,6 +11,7 @@ mod coin;
 mod coin_stats;
 mod hash;
 mod merkle;
+mod merkle_proof;
 mod script;
 mod target;
 mod transaction;
@@ -25,6 +26,7 @@ pub use hash::{
     BlockHash, ChainId, HashParseError, MerkleRoot, PubkeyHash, Txid, hash160, sha256, sha256d,
 };
 pub use merkle::merkle_root;
+pub use merkle_proof::MerkleProof;
 pub use script::Script;
 pub use target::{CompactTarget, Target, TargetError, Work};
 pub use transaction::{OutPoint, SEQUENCE_FINAL, Transaction, TxIn, TxOut};

@@ -71,6 +71,16 @@ impl<'a> Arguments<'a> {
         self.text(name).ok_or_else(|| absent(name))
     }
 
+    /// A list, if given.
+    pub(super) fn list(&self, name: &str) -> Option<&[Value]> {
+        self.value(name)?.as_array().map(Vec::as_slice)
+    }
+
+    /// A value of any of the types that the table allows.
+    pub(super) fn any(&self, name: &str) -> Option<&Value> {
+        self.value(name)
+    }
+
     /// `true` or `false`, if given.
     pub(super) fn boolean(&self, name: &str) -> Option<bool> {
         self.value(name)?.as_bool()
@@ -157,6 +167,17 @@ impl<'a> Arguments<'a> {
         hash(name, self.required_text(name)?)
     }
 
+    /// A transaction id within a list or an object.
+    pub(super) fn txid_in(name: &str, value: &Value) -> Result<Txid, RpcError> {
+        match value.as_str() {
+            Some(text) => hash(name, text),
+            None => Err(RpcError::new(
+                code::TYPE_ERROR,
+                format!("{name}: a transaction id is a string"),
+            )),
+        }
+    }
+
     /// An address of the network with this version byte, that the table requires.
     pub(super) fn required_address(&self, name: &str, version: u8) -> Result<PubkeyHash, RpcError> {
         Ok(Address::parse(self.required_text(name)?, version)?.pubkey_hash())
@@ -186,7 +207,8 @@ fn in_order(method: &Method, mut named: Map<String, Value>) -> Result<Vec<Value>
         }
     };
     for (index, param) in method.params.iter().enumerate() {
-        let Some(value) = named.remove(param.name) else {
+        let named_also = param.alias.and_then(|alias| named.remove(alias));
+        let Some(value) = named.remove(param.name).or(named_also) else {
             continue;
         };
         if index < values.len() {
@@ -232,7 +254,7 @@ fn wrong_type(number: usize, Param { name, kind, .. }: &Param, value: &Value) ->
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    let expected = Kind::json_type(*kind);
+    let expected = Kind::expected(*kind);
     format!(
         "    \"Position {number} ({name})\": \"JSON value of type {found} is not of expected type {expected}\""
     )

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{ChainHandle, ChainReader, Clock};
+use crate::chain::{ChainHandle, ChainReader, Clock, SettableClock};
 use crate::consensus::ChainSpec;
 use crate::keys::Address;
 use crate::mempool::MempoolHandle;
@@ -14,6 +14,7 @@ use crate::miner::{MinerHandle, StratumHandle};
 use crate::network::NetworkHandle;
 use crate::primitives::PubkeyHash;
 
+use super::active::ActiveCalls;
 use super::wallet_service::WalletService;
 
 /// Long polls at a time: each holds one of the server's places for requests, of which others must be left.
@@ -60,6 +61,10 @@ pub struct RpcContext {
     pub clock: Clock,
     /// When the node started.
     pub started: Instant,
+    /// The clock, where it may be set by hand.
+    pub mock_time: Option<SettableClock>,
+    /// The calls that run.
+    pub active: ActiveCalls,
     /// The chain's database folder, for `size_on_disk`.
     pub database: PathBuf,
 }

@@ -14,7 +14,7 @@ use super::amount::amount;
 use super::script_text::asm;
 
 /// Weight units of a byte that is no witness (BIP141).
-const WEIGHT: usize = 4;
+pub(super) const WEIGHT: usize = 4;
 
 /// Difficulty of a header's bits; 0 for bits that are no target, which no accepted header has.
 pub(super) fn difficulty(bits: CompactTarget) -> f64 {
@@ -36,13 +36,12 @@ pub(super) fn confirmations(info: &HeaderInfo, tip: &Tip) -> i64 {
 }
 
 /// `getblockheader`, and the first part of `getblock`.
-pub(super) fn header(reader: &ChainReader, info: &HeaderInfo) -> Map<String, Value> {
-    let tip = reader.tip();
+pub(super) fn header(reader: &ChainReader, info: &HeaderInfo, tip: &Tip) -> Map<String, Value> {
     let HeaderInfo { header, height, .. } = *info;
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("hash", json!(info.hash));
-    put("confirmations", json!(confirmations(info, &tip)));
+    put("confirmations", json!(confirmations(info, tip)));
     put("height", json!(height));
     put("version", json!(header.version));
     put("versionHex", json!(format!("{:08x}", header.version)));
@@ -69,18 +68,24 @@ pub(super) fn header(reader: &ChainReader, info: &HeaderInfo) -> Map<String, Val
 pub(super) enum Detail<'a> {
     /// Their ids.
     Ids,
-    /// In full; with the coins that they spent, in block order, where those are known.
-    Full(Option<&'a [Coin]>),
+    /// In full.
+    Full {
+        /// The coins that they spent, in block order, where those are known.
+        spent: Option<&'a [Coin]>,
+        /// Whether inputs show those coins.
+        with_prevouts: bool,
+    },
 }
 
 /// `getblock`.
 pub(super) fn block(
     reader: &ChainReader,
     info: &HeaderInfo,
+    tip: &Tip,
     block: &Block,
     detail: &Detail<'_>,
 ) -> Value {
-    let mut fields = header(reader, info);
+    let mut fields = header(reader, info, tip);
     let size = block.encoded_len();
     fields.insert("nTx".into(), json!(block.transactions.len()));
     fields.insert("strippedsize".into(), json!(size));
@@ -93,7 +98,10 @@ pub(super) fn block(
             .iter()
             .map(|tx| json!(tx.txid()))
             .collect(),
-        Detail::Full(spent) => {
+        Detail::Full {
+            spent,
+            with_prevouts,
+        } => {
             let mut spent = spent.map(<[Coin]>::iter);
             let full = |tx: &Transaction| {
                 let coins: Option<Vec<Coin>> = if tx.is_coinbase() {
@@ -107,7 +115,7 @@ pub(super) fn block(
                     tx,
                     txid: tx.txid(),
                     spent: coins.as_deref(),
-                    with_prevouts: false,
+                    with_prevouts: *with_prevouts,
                 };
                 let mut fields = transaction(&shown, version);
                 fields.insert("hex".into(), json!(hex::encode(tx.to_bytes())));
@@ -235,7 +243,8 @@ fn output_value(output: &TxOut) -> Value {
     }
 }
 
-fn script_pubkey(script: &Script, version: u8) -> Value {
+/// An output script.
+pub(super) fn script_pubkey(script: &Script, version: u8) -> Value {
     let mut fields = Map::new();
     fields.insert("asm".into(), json!(asm(script.as_bytes(), false)));
     fields.insert("hex".into(), json!(hex::encode(script.as_bytes())));

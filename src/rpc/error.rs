@@ -6,58 +6,70 @@ use crate::chain::SubmitError;
 use crate::keys::AddressError;
 use crate::wallet::{LedgerError, PaymentError, WalletError};
 
-/// Error codes, with Core's names in lower case.
-pub mod code {
+/// Names every code, and lists them for the documentation.
+macro_rules! codes {
+    ($($(#[doc = $about:literal])+ $name:ident = $code:literal;)+) => {
+        /// Error codes, with Core's names in lower case.
+        pub mod code {
+            $($(#[doc = $about])+ pub const $name: i32 = $code;)+
+        }
+
+        /// The codes and when they are answered.
+        pub(super) const CODES: &[(i32, &str)] = &[$(($code, concat!($($about),+))),+];
+    };
+}
+
+codes! {
     /// The body is not JSON.
-    pub const PARSE_ERROR: i32 = -32700;
+    PARSE_ERROR = -32700;
     /// Not a JSON-RPC request.
-    pub const INVALID_REQUEST: i32 = -32600;
+    INVALID_REQUEST = -32600;
     /// No such method.
-    pub const METHOD_NOT_FOUND: i32 = -32601;
+    METHOD_NOT_FOUND = -32601;
     /// The parameters have no form that any method takes.
-    pub const INVALID_PARAMS: i32 = -32602;
+    INVALID_PARAMS = -32602;
     /// Our own fault.
-    pub const INTERNAL_ERROR: i32 = -32603;
+    INTERNAL_ERROR = -32603;
     /// Wrong number of parameters (the message is the help), and whatever has no code of its own.
-    pub const MISC_ERROR: i32 = -1;
+    MISC_ERROR = -1;
     /// A parameter of the wrong type, or an amount that is none.
-    pub const TYPE_ERROR: i32 = -3;
+    TYPE_ERROR = -3;
     /// The wallet cannot do it.
-    pub const WALLET_ERROR: i32 = -4;
+    WALLET_ERROR = -4;
     /// No such address, transaction or block.
-    pub const INVALID_ADDRESS_OR_KEY: i32 = -5;
+    INVALID_ADDRESS_OR_KEY = -5;
     /// Not enough coins.
-    pub const WALLET_INSUFFICIENT_FUNDS: i32 = -6;
+    WALLET_INSUFFICIENT_FUNDS = -6;
     /// A parameter out of range.
-    pub const INVALID_PARAMETER: i32 = -8;
+    INVALID_PARAMETER = -8;
     /// The node has no peers, but was told whom to connect to.
-    pub const CLIENT_NOT_CONNECTED: i32 = -9;
+    CLIENT_NOT_CONNECTED = -9;
     /// The node catches up with the network.
-    pub const CLIENT_IN_INITIAL_DOWNLOAD: i32 = -10;
+    CLIENT_IN_INITIAL_DOWNLOAD = -10;
     /// The wallet must be unlocked first.
-    pub const WALLET_UNLOCK_NEEDED: i32 = -13;
+    WALLET_UNLOCK_NEEDED = -13;
     /// The passphrase is wrong.
-    pub const WALLET_PASSPHRASE_INCORRECT: i32 = -14;
+    WALLET_PASSPHRASE_INCORRECT = -14;
     /// The wallet has no passphrase.
-    pub const WALLET_WRONG_ENC_STATE: i32 = -15;
+    WALLET_WRONG_ENC_STATE = -15;
     /// There is no wallet.
-    pub const WALLET_NOT_FOUND: i32 = -18;
+    WALLET_NOT_FOUND = -18;
     /// The database failed.
-    pub const DATABASE_ERROR: i32 = -20;
+    DATABASE_ERROR = -20;
     /// Bytes that do not decode.
-    pub const DESERIALIZATION_ERROR: i32 = -22;
+    DESERIALIZATION_ERROR = -22;
     /// The node to add is kept already.
-    pub const CLIENT_NODE_ALREADY_ADDED: i32 = -23;
+    CLIENT_NODE_ALREADY_ADDED = -23;
     /// The node to remove is unknown.
-    pub const CLIENT_NODE_NOT_ADDED: i32 = -24;
+    CLIENT_NODE_NOT_ADDED = -24;
     /// A transaction or block that cannot be judged, such as one with unknown inputs.
-    pub const VERIFY_ERROR: i32 = -25;
+    VERIFY_ERROR = -25;
     /// A transaction or block that breaks a rule.
-    pub const VERIFY_REJECTED: i32 = -26;
+    VERIFY_REJECTED = -26;
     /// The transaction is in a block already.
-    pub const VERIFY_ALREADY_IN_UTXO_SET: i32 = -27;
+    VERIFY_ALREADY_IN_UTXO_SET = -27;
     /// The node runs without a network.
-    pub const CLIENT_P2P_DISABLED: i32 = -31;
+    CLIENT_P2P_DISABLED = -31;
 }
 
 /// The error of a method call.

@@ -12,6 +12,7 @@ use crate::wallet::{
 use super::context::RpcContext;
 use super::error::{RpcError, code};
 use super::methods::stored;
+use super::one_state::at_one_state;
 
 /// What shall be paid.
 pub(super) struct Order {
@@ -25,10 +26,6 @@ pub(super) struct Order {
     /// Base units per byte.
     pub(super) fee_rate: u64,
 }
-
-/// How often addresses are read anew when blocks come in between. While a node catches up they come all the time, and its
-/// balances are of the past anyway.
-const READS: u32 = 5;
 
 /// The ledger of some addresses, all at one block unless those come faster than it is read. The mempool is read first: what is
 /// mined in between then counts once, and as mined.
@@ -58,23 +55,6 @@ pub(super) fn ledger(context: &RpcContext, addresses: &[PubkeyHash]) -> Result<L
         coins,
         pending,
     )?)
-}
-
-/// Reads between two looks at the state, again while these differ, at most [`READS`] times. With the last state seen.
-fn at_one_state<S: PartialEq, T>(
-    mut state: impl FnMut() -> Result<S, RpcError>,
-    mut read: impl FnMut() -> Result<T, RpcError>,
-) -> Result<(T, S), RpcError> {
-    let mut before = state()?;
-    for _ in 1..READS {
-        let found = read()?;
-        let after = state()?;
-        if before == after {
-            return Ok((found, after));
-        }
-        before = after;
-    }
-    Ok((read()?, before))
 }
 
 /// All addresses of the wallet on this network, those for change included.
@@ -145,34 +125,4 @@ fn choose(ledger: &Ledger, order: &Order) -> Result<(Vec<WalletCoin>, bool), Pay
         other => (confirmed.to_vec(), other?),
     };
     Ok((coins, selection.change.is_some()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Blocks that come while addresses are read, one a read, until `last`.
-    fn reads_until(last: u32) -> (u32, u32) {
-        let height = std::cell::Cell::new(0);
-        let mut reads = 0;
-        let found = at_one_state(
-            || Ok(height.get()),
-            || {
-                reads += 1;
-                let seen = height.get();
-                height.set(last.min(seen + 1));
-                Ok(seen)
-            },
-        );
-        let (seen, state) = found.expect("nothing fails");
-        assert_eq!(seen, state);
-        (reads, seen)
-    }
-
-    #[test]
-    fn what_changed_meanwhile_is_read_again_but_not_for_ever() {
-        assert_eq!(reads_until(0), (1, 0));
-        assert_eq!(reads_until(2), (3, 2));
-        assert_eq!(reads_until(u32::MAX).0, READS);
-    }
 }

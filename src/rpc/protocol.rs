@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::Place;
+
 use super::arguments::Arguments;
 use super::context::RpcContext;
 use super::error::{RpcError, code};
@@ -44,14 +46,23 @@ struct Request {
     call: Result<(String, Value), RpcError>,
 }
 
+/// What all requests of a body share.
+pub(super) struct Caller<'a> {
+    /// The node.
+    pub(super) context: &'a Arc<RpcContext>,
+    /// The wallet that the path names.
+    pub(super) wallet: Option<&'a str>,
+    /// Cancelled when the client is gone or the node stops.
+    pub(super) cancelled: &'a CancellationToken,
+    /// Where tasks run.
+    pub(super) runtime: &'a Handle,
+    /// The place that the requests take.
+    pub(super) place: &'a Place,
+}
+
 /// Answers a body. Blocks: runs on a thread of its own.
-pub(super) fn answer(
-    context: &Arc<RpcContext>,
-    body: &[u8],
-    cancelled: &CancellationToken,
-    runtime: &Handle,
-) -> Reply {
-    let run = |request: Request| execute(context, request, cancelled, runtime);
+pub(super) fn answer(caller: &Caller<'_>, body: &[u8]) -> Reply {
+    let run = |request: Request| execute(caller, request);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let answered = match first {
         Some(b'[') => serde_json::from_slice(body).map(|requests| batch(requests, run)),
@@ -184,14 +195,16 @@ fn id_of(fields: &mut Map<String, Value>) -> Value {
     fields.remove("id").unwrap_or_default()
 }
 
-fn execute(
-    context: &Arc<RpcContext>,
-    request: Request,
-    cancelled: &CancellationToken,
-    runtime: &Handle,
-) -> (Version, Option<Value>, Answer) {
+fn execute(caller: &Caller<'_>, request: Request) -> (Version, Option<Value>, Answer) {
     let Request { version, id, call } = request;
     let result = call.and_then(|(method, params)| {
+        let Caller {
+            context,
+            wallet,
+            cancelled,
+            runtime,
+            place,
+        } = *caller;
         // Between the requests of a batch: nobody waits for the answers any more, or the node ends.
         if cancelled.is_cancelled() {
             return Err(RpcError::new(
@@ -199,22 +212,36 @@ fn execute(
                 "not run: the node is stopping",
             ));
         }
-        let method = methods::find(&method).ok_or_else(|| {
-            let name: String = method.chars().take(80).collect();
-            RpcError::new(
-                code::METHOD_NOT_FOUND,
-                format!("Method not found: '{name}'; `help` lists the methods"),
-            )
-        })?;
+        let method = methods::find(&method).ok_or_else(|| unknown(&method))?;
         let args = Arguments::bind(method, params)?;
-        (method.run)(&Call {
+        let _active = context.active.enter(method.name);
+        let call = Call {
             context,
             args: &args,
             cancelled,
             runtime,
-        })
+            wallet,
+            place,
+        };
+        // There is one, and it has no name.
+        if call.wallet.is_some_and(|name| !name.is_empty()) {
+            return Err(RpcError::new(
+                code::WALLET_NOT_FOUND,
+                "Requested wallet does not exist or is not loaded",
+            ));
+        }
+        (method.run)(&call)
     });
     (version, id, result)
+}
+
+fn unknown(method: &str) -> RpcError {
+    let name: String = method.chars().take(80).collect();
+    let message = match methods::reason(method) {
+        Some(reason) => format!("Method not found: '{name}' is left out: {reason}"),
+        None => format!("Method not found: '{name}'; `help` lists the methods"),
+    };
+    RpcError::new(code::METHOD_NOT_FOUND, message)
 }
 
 fn respond(version: Version, id: Option<Value>, result: Answer) -> Option<Value> {

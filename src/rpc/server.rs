@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -22,7 +22,9 @@ use crate::http::{self, HostPolicy, Limits, Place, Places};
 
 use super::context::RpcContext;
 use super::cookie::Cookie;
-use super::protocol::{self, Reply};
+use super::openrpc::openrpc;
+use super::protocol::{self, Caller, Reply};
+use super::users::{RpcUser, basic_credentials};
 
 /// Longest request body in bytes: a block of the largest size that a chain spec allows, in hexadecimal, fits.
 pub const MAX_BODY: usize = 10 << 20;
@@ -38,6 +40,8 @@ const PLACE_BYTES: usize = 1 << 20;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Where the description of all methods is.
+const OPENRPC_PATH: &str = "/openrpc.json";
 /// Pause before a 401, which makes guessing slow (Bitcoin Core, `httprpc.cpp`).
 const AUTH_DELAY: Duration = Duration::from_millis(250);
 
@@ -48,11 +52,14 @@ pub struct RpcConfig {
     pub connections: Option<usize>,
     /// Host names, besides `localhost` and addresses, under which it answers.
     pub allowed_hosts: Vec<String>,
+    /// Who is let in beside the holder of the cookie.
+    pub users: Vec<RpcUser>,
 }
 
 struct Server {
     context: Arc<RpcContext>,
     cookie: Arc<Cookie>,
+    users: Vec<RpcUser>,
     hosts: HostPolicy,
     places: Places,
     cancel: CancellationToken,
@@ -69,6 +76,7 @@ pub fn serve(
     let server = Arc::new(Server {
         context,
         cookie,
+        users: config.users,
         hosts: HostPolicy::new(config.allowed_hosts),
         places: Places::new(MAX_RUNNING, QUEUE_TIMEOUT),
         cancel: cancel.clone(),
@@ -87,9 +95,15 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
     if let Err(refusal) = server.hosts.check(&head.headers) {
         return plain(StatusCode::FORBIDDEN, &refusal.to_string());
     }
-    if head.uri.path() != "/" {
-        return plain(StatusCode::NOT_FOUND, "JSON-RPC is served at /");
+    let path = head.uri.path();
+    if path == OPENRPC_PATH && head.method == Method::GET {
+        // It says what the source says, and nothing of this node: no secret is needed.
+        return Json(openrpc()).into_response();
     }
+    let wallet = match wallet_name(path) {
+        Ok(wallet) => wallet,
+        Err((status, text)) => return plain(status, text),
+    };
     if head.method != Method::POST {
         let answer = plain(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -97,11 +111,11 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
         );
         return ([(ALLOW, "POST")], answer).into_response();
     }
-    if !is_admitted(&server.cookie, &head.headers) {
+    if !is_admitted(&server, &head.headers) {
         sleep(AUTH_DELAY).await;
         let answer = plain(
             StatusCode::UNAUTHORIZED,
-            "the user and password are those of the .cookie file in the network's folder",
+            "the user and password are those of the .cookie file in the network's folder, or of --rpc-auth",
         );
         return ([(WWW_AUTHENTICATE, r#"Basic realm="jsonrpc""#)], answer).into_response();
     }
@@ -138,7 +152,7 @@ async fn handle(State(server): State<Arc<Server>>, request: Request) -> Response
         }
         Ok(Ok(body)) => body,
     };
-    run(&server, place, body).await
+    run(&server, wallet, place, body).await
 }
 
 /// How many places a request with a body of `length` bytes takes.
@@ -146,15 +160,59 @@ fn places_for(length: usize) -> u32 {
     u32::try_from(length / PLACE_BYTES).map_or(u32::MAX, |more| more.saturating_add(1))
 }
 
+/// The wallet that a path names: `/wallet/NAME`, percent-encoded; none for `/`. Other paths do not exist.
+fn wallet_name(path: &str) -> Result<Option<String>, (StatusCode, &'static str)> {
+    if path == "/" {
+        return Ok(None);
+    }
+    let Some(name) = path.strip_prefix("/wallet/") else {
+        let text = "JSON-RPC is served at / and /wallet/NAME, its description at /openrpc.json";
+        return Err((StatusCode::NOT_FOUND, text));
+    };
+    let text = "the wallet's name is not percent-encoded UTF-8";
+    let name = percent_decoded(name).ok_or((StatusCode::BAD_REQUEST, text))?;
+    Ok(Some(name))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.extend(hex::decode(digits).ok()?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
 /// Runs the request where it may block. When the client goes away this future is dropped, which tells long work to end; the
 /// work keeps its place until it has.
-async fn run(server: &Server, place: Place, body: axum::body::Bytes) -> Response {
+async fn run(
+    server: &Server,
+    wallet: Option<String>,
+    place: Place,
+    body: axum::body::Bytes,
+) -> Response {
     let cancelled = server.cancel.child_token();
     let _ends_work = cancelled.clone().drop_guard();
     let context = Arc::clone(&server.context);
     let runtime = Handle::current();
-    let work = move || protocol::answer(&context, &body, &cancelled, &runtime);
-    match place.run(work).await {
+    let work = move |place: &Place| {
+        let caller = Caller {
+            context: &context,
+            wallet: wallet.as_deref(),
+            cancelled: &cancelled,
+            runtime: &runtime,
+            place,
+        };
+        protocol::answer(&caller, &body)
+    };
+    match place.run_lending(work).await {
         Ok(reply) => into_response(reply),
         Err(error) => {
             tracing::error!(%error, "an RPC method failed");
@@ -173,12 +231,15 @@ fn into_response(reply: Reply) -> Response {
     }
 }
 
-fn is_admitted(cookie: &Cookie, headers: &HeaderMap) -> bool {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    match (given.next(), given.next()) {
-        (Some(header), None) => cookie.admits(header.as_bytes()),
-        (None | Some(_), _) => false,
-    }
+/// Whether the one `Authorization` header is the cookie's or a user's.
+fn is_admitted(server: &Server, headers: &HeaderMap) -> bool {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return false;
+    };
+    basic_credentials(header.as_bytes()).is_some_and(|given| {
+        server.cookie.admits(&given) || server.users.iter().any(|user| user.admits(&given))
+    })
 }
 
 /// A page of another site can send forms and plain text without asking the browser; JSON it cannot.
@@ -235,5 +296,23 @@ mod tests {
         assert_eq!(places_for(PLACE_BYTES), 2);
         let largest = places_for(MAX_BODY);
         assert!(largest <= MAX_RUNNING.into() && 2 * largest > MAX_RUNNING.into());
+    }
+
+    #[test]
+    fn the_path_names_the_wallet() {
+        let name = |path| wallet_name(path).map_err(|(status, _)| status.as_u16());
+        assert_eq!(name("/"), Ok(None));
+        assert_eq!(name("/wallet/"), Ok(Some(String::new())));
+        assert_eq!(name("/wallet/a%20b%c3%bc"), Ok(Some("a bü".to_owned())));
+        for (path, status) in [
+            ("/wallet", 404),
+            ("/x", 404),
+            ("/wallet/%", 400),
+            ("/wallet/%f", 400),
+            ("/wallet/%zz", 400),
+            ("/wallet/%ff", 400),
+        ] {
+            assert_eq!(name(path), Err(status), "{path}");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub fn named_params(method: &str, texts: &[String]) -> Result<Value, RpcError> {
             continue;
         };
         let params = methods::find(method).map_or(&[][..], |method| method.params);
-        let param = params.iter().find(|param| param.name == name);
+        let param = params.iter().find(|param| param.is_named(name));
         named.insert(
             name.to_owned(),
             value(param.map(|param| (param.name, param.kind)), text)?,
@@ -49,17 +49,23 @@ fn value(param: Option<(&str, Kind)>, text: &str) -> Result<Value, RpcError> {
     match param {
         Some((_, Kind::Text)) => Ok(plain()),
         // An amount that is no JSON number (".5") is told as an amount by the node.
-        None | Some((_, Kind::Amount | Kind::Ignored)) => {
+        None | Some((_, Kind::Amount | Kind::IntegerOrText | Kind::Ignored)) => {
             Ok(serde_json::from_str(text).unwrap_or_else(|_| plain()))
         }
-        Some((name, Kind::Integer | Kind::Boolean | Kind::Verbosity | Kind::Object)) => {
-            serde_json::from_str(text).map_err(|_| {
-                let text: String = text.chars().take(80).collect();
-                RpcError::invalid_parameter(format!(
-                    "{name}: '{text}' is not a JSON value such as 5 or true"
-                ))
-            })
-        }
+        Some((
+            name,
+            Kind::Integer
+            | Kind::Boolean
+            | Kind::Verbosity
+            | Kind::List
+            | Kind::Object
+            | Kind::ListOrObject,
+        )) => serde_json::from_str(text).map_err(|_| {
+            let text: String = text.chars().take(80).collect();
+            RpcError::invalid_parameter(format!(
+                "{name}: '{text}' is not a JSON value such as 5, true or [\"a\"]"
+            ))
+        }),
     }
 }
 

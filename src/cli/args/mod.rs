@@ -103,6 +103,8 @@ pub(in crate::cli) enum Command {
     Up(UpArgs),
     /// Ask the running node through its JSON-RPC, as bitcoin-cli does
     Rpc(RpcArgs),
+    /// Make a user with a new password for the JSON-RPC (nothing is kept: the line goes to `up --rpc-auth`)
+    RpcAuth(RpcAuthArgs),
     /// Print how the node, or without one the chain, is doing
     Status,
     /// Print the running node's peers
@@ -212,6 +214,12 @@ pub(in crate::cli) struct RpcArgs {
     /// Its parameters: JSON where they are, else texts
     #[arg(allow_negative_numbers = true, value_name = "PARAM")]
     pub(in crate::cli) params: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct RpcAuthArgs {
+    /// The user's name
+    pub(in crate::cli) user: String,
 }
 
 #[derive(Debug, clap::Args)]

@@ -62,6 +62,16 @@ pub(in crate::cli) struct UpArgs {
         value_name = "NAME"
     )]
     allow_host: Vec<String>,
+    /// Who may use the RPC, beside the holder of the cookie: USER:SALT$HASH, as `quarry rpc-auth USER` makes it; may be
+    /// repeated
+    #[arg(
+        long,
+        env = "QUARRY_RPC_AUTH",
+        value_delimiter = ',',
+        value_name = "USER:SALT$HASH",
+        hide_env_values = true
+    )]
+    rpc_auth: Vec<String>,
     /// Added to the default ports
     #[arg(long, env = "QUARRY_PORT_OFFSET", value_name = "N")]
     port_offset: Option<u16>,
@@ -89,6 +99,7 @@ impl UpArgs {
             rpc_listen: self.rpc_listen,
             explorer_listen: self.explorer_listen,
             allow_host: list(&self.allow_host),
+            rpc_auth: list(&self.rpc_auth),
             port_offset: self.port_offset,
             peer: list(&self.peer),
             bootnode: list(&self.bootnode),

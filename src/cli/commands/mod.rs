@@ -11,6 +11,7 @@ mod peers;
 mod print;
 mod reindex;
 mod rpc;
+mod rpc_auth;
 mod send;
 mod status;
 mod verify;
@@ -55,6 +56,7 @@ fn in_context(context: &Context, command: &Command) -> CliResult {
         Command::GetBalance(args) => balance::run(context, args),
         Command::Send(args) => send::run(context, args),
         Command::Rpc(args) => rpc::run(context, args),
+        Command::RpcAuth(args) => rpc_auth::run(context, args),
         Command::Status => status::run(context),
         Command::Peers => peers::run(context),
         Command::ImportBlocks(args) => blocks::import(context, args),

@@ -20,6 +20,7 @@ use super::error::{CliResult, Context as _};
 use super::wallet_access;
 use crate::node::{self, Node, NodeConfig, RunningNode, StartError, StratumSettings};
 use crate::primitives::PubkeyHash;
+use crate::rpc::RpcUser;
 use banner::Facts;
 use screen::Screen;
 
@@ -112,6 +113,7 @@ fn config(context: &Context) -> CliResult<NodeConfig> {
         explorer_listen: settings.explorer_listen.unwrap_or_default(),
         port_offset: settings.port_offset.unwrap_or(0),
         allowed_hosts: settings.allow_host.unwrap_or_default(),
+        rpc_users: rpc_users(settings.rpc_auth.as_deref().unwrap_or_default())?,
         mdns: !settings.no_mdns.unwrap_or(false),
         peers: settings.peer.unwrap_or_default(),
         bootnodes: settings.bootnode.unwrap_or_default(),
@@ -128,6 +130,11 @@ fn mining_address(context: &Context) -> CliResult<Option<PubkeyHash>> {
     let given = given.filter(|text| !text.is_empty());
     let address = given.map(|text| context.address("--mining-address", text));
     Ok(address.transpose()?.map(|address| address.pubkey_hash()))
+}
+
+fn rpc_users(texts: &[String]) -> CliResult<Vec<RpcUser>> {
+    let users = texts.iter().map(|text| text.parse().or_bad("--rpc-auth"));
+    users.collect()
 }
 
 /// Who is paid: the address that was given, else the wallet's first; the wallet is made if there is none.

@@ -177,7 +177,7 @@ fn every_page_shows_what_it_should() {
 }
 
 #[test]
-fn what_is_not_there_gets_a_sentence() {
+fn r09_what_is_not_there_gets_a_sentence() {
     let site = Site::new();
     for (path, status) in [
         ("/block/1", 404),
@@ -219,7 +219,7 @@ fn what_is_not_there_gets_a_sentence() {
 
 /// A miner may write anything into a coinbase; on a page it is text.
 #[test]
-fn hostile_coinbase_text_is_inert() {
+fn r08_hostile_coinbase_text_is_inert() {
     let site = Site::new();
     let hostile = "</script><script>alert(1)</script>\"onload=\u{202e}\0";
     let parent = site.chain.reader().tip().hash;

@@ -1,16 +1,16 @@
-//! The chain: blocks, headers, tips.
+//! The chain as a whole: its tip, its branches, its rules.
 
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::stored;
-use crate::chain::{HeaderInfo, TipStatus};
-use crate::primitives::{Block, BlockHash, Decode};
-use crate::rpc::describe::{self, Detail, difficulty};
-use crate::rpc::error::{RpcError, code};
-use crate::rpc::method::{Answer, Call, Kind, Method, optional, required};
+use super::blocks::known_header;
+use crate::chain::{ChainReader, Tip, TipStatus};
+use crate::rpc::describe::{self, difficulty};
+use crate::rpc::error::RpcError;
+use crate::rpc::method::{Answer, Call, Kind, Method, SAMPLE_BLOCK, optional, required};
+use crate::rpc::one_state::at_one_tip;
 
 pub(super) static METHODS: &[Method] = &[
     Method {
@@ -19,20 +19,6 @@ pub(super) static METHODS: &[Method] = &[
         about: "The hash of the tip of the active chain.",
         result: "\"hex\" (string) the block hash",
         run: getbestblockhash,
-    },
-    Method {
-        name: "getblock",
-        params: &[
-            required("blockhash", Kind::Text, "The block hash"),
-            optional(
-                "verbosity",
-                Kind::Verbosity,
-                "0 for hex-encoded data, 1 for an object with transaction ids, 2 for one with transactions (default 1)",
-            ),
-        ],
-        about: "A block, of any branch.",
-        result: "\"hex\" (string) with verbosity 0, else an object",
-        run: getblock,
     },
     Method {
         name: "getblockchaininfo",
@@ -56,18 +42,23 @@ pub(super) static METHODS: &[Method] = &[
         run: getblockhash,
     },
     Method {
-        name: "getblockheader",
-        params: &[
-            required("blockhash", Kind::Text, "The block hash"),
-            optional(
-                "verbose",
-                Kind::Boolean,
-                "true for an object, false for hex-encoded data (default true)",
-            ),
-        ],
-        about: "The header of a block, of any branch.",
-        result: "{...} (object), or \"hex\" (string)",
-        run: getblockheader,
+        name: "getdeploymentinfo",
+        params: &[optional(
+            "blockhash",
+            Kind::Text,
+            "The block after which they are looked at; without it the tip",
+        )
+        .such_as(SAMPLE_BLOCK)],
+        about: "The soft forks of Bitcoin that the chain has: all from its first block on, and no witnesses.",
+        result: "{\"hash\": \"hex\", \"height\": n, \"deployments\": {\"<name>\": {\"type\": \"buried\", \"active\": true|false, \"height\"?: n}, ...}} (object)",
+        run: getdeploymentinfo,
+    },
+    Method {
+        name: "getdifficulty",
+        params: &[],
+        about: "The difficulty of the tip, as a multiple of Bitcoin's least.",
+        result: "n (numeric) the difficulty",
+        run: getdifficulty,
     },
     Method {
         name: "getchaintips",
@@ -82,6 +73,13 @@ pub(super) static METHODS: &[Method] = &[
         about: "Treats a block as invalid from now on, as if it broke a rule.",
         result: "null",
         run: invalidateblock,
+    },
+    Method {
+        name: "preciousblock",
+        params: &[required("blockhash", Kind::Text, "The block hash")],
+        about: "Prefers a block to all others of equal work, as if it had come first. Quarry: also after a restart.",
+        result: "null",
+        run: preciousblock,
     },
     Method {
         name: "reconsiderblock",
@@ -109,47 +107,20 @@ fn getblockhash(call: &Call<'_>) -> Answer {
         .ok_or_else(|| RpcError::invalid_parameter("Block height out of range"))
 }
 
-fn getblockheader(call: &Call<'_>) -> Answer {
-    let info = header_of(call)?;
-    if call.args.boolean("verbose").unwrap_or(true) {
-        return Ok(Value::Object(describe::header(
-            call.context.reader(),
-            &info,
-        )));
-    }
-    Ok(json!(hex::encode(info.header.to_array())))
-}
-
-fn getblock(call: &Call<'_>) -> Answer {
-    let info = header_of(call)?;
-    let verbosity = call.args.verbosity("verbosity", 1)?;
-    let reader = call.context.reader();
-    let not_available =
-        || RpcError::new(code::MISC_ERROR, "Block not available (not downloaded yet)");
-    let raw = stored(reader.raw_block(&info.hash))?.ok_or_else(not_available)?;
-    if verbosity == 0 {
-        return Ok(json!(hex::encode(raw)));
-    }
-    let block = stored(Block::from_bytes(&raw))?;
-    if verbosity == 1 {
-        return Ok(describe::block(reader, &info, &block, &Detail::Ids));
-    }
-    // Only blocks of the active chain have undo data, so only their fees are known.
-    let undo = stored(reader.undo(&info.hash))?;
-    let spent = undo.as_ref().map(|undo| &undo.spent[..]);
-    Ok(describe::block(reader, &info, &block, &Detail::Full(spent)))
-}
-
 fn getblockchaininfo(call: &Call<'_>) -> Answer {
     let reader = call.context.reader();
-    let (tip, best) = (reader.tip(), reader.best_header());
+    at_one_tip(reader, |tip| Ok(chain_info(call, reader, tip)))
+}
+
+fn chain_info(call: &Call<'_>, reader: &ChainReader, tip: &Tip) -> Value {
+    let best = reader.best_header();
     let known = f64::from(best.height.max(tip.height));
     let progress = if known > 0.0 {
         f64::from(tip.height) / known
     } else {
         1.0
     };
-    Ok(json!({
+    json!({
         "chain": reader.spec().name,
         "chainid": reader.spec().chain_id(),
         "blocks": tip.height,
@@ -166,7 +137,35 @@ fn getblockchaininfo(call: &Call<'_>) -> Answer {
         "size_on_disk": size_on_disk(&call.context.database),
         "pruned": false,
         "warnings": [],
-    }))
+    })
+}
+
+fn getdifficulty(call: &Call<'_>) -> Answer {
+    Ok(json!(difficulty(call.context.reader().tip().header.bits)))
+}
+
+/// BIP34 (heights in coinbases), BIP66 (strict signatures), BIP65 and BIP68/113 ("csv", lock times) hold from the first block.
+fn getdeploymentinfo(call: &Call<'_>) -> Answer {
+    let tip = call.context.reader().tip();
+    let (hash, height) = match call.args.block_hash("blockhash")? {
+        None => (tip.hash, tip.height),
+        Some(_) => {
+            let info = known_header(call, "blockhash")?;
+            (info.hash, info.height)
+        }
+    };
+    let buried = json!({ "type": "buried", "active": true, "height": 0 });
+    let mut deployments: Map<String, Value> = ["bip34", "bip66", "bip65", "csv"]
+        .map(|name| (name.to_owned(), buried.clone()))
+        .into_iter()
+        .collect();
+    for never in ["segwit", "taproot"] {
+        deployments.insert(
+            never.to_owned(),
+            json!({ "type": "buried", "active": false }),
+        );
+    }
+    Ok(json!({ "hash": hash, "height": height, "deployments": deployments }))
 }
 
 fn getchaintips(call: &Call<'_>) -> Answer {
@@ -193,7 +192,7 @@ const fn status_name(status: TipStatus) -> &'static str {
 }
 
 fn invalidateblock(call: &Call<'_>) -> Answer {
-    let info = header_of(call)?;
+    let info = known_header(call, "blockhash")?;
     if info.height == 0 {
         return Err(RpcError::invalid_parameter(
             "the first block of the network cannot be invalidated",
@@ -203,20 +202,20 @@ fn invalidateblock(call: &Call<'_>) -> Answer {
     Ok(Value::Null)
 }
 
+fn preciousblock(call: &Call<'_>) -> Answer {
+    let hash = known_header(call, "blockhash")?.hash;
+    call.context.chain.prefer_block_blocking(hash)?;
+    Ok(Value::Null)
+}
+
 fn reconsiderblock(call: &Call<'_>) -> Answer {
-    let hash = header_of(call)?.hash;
+    let hash = known_header(call, "blockhash")?.hash;
     call.context.chain.reconsider_block_blocking(hash)?;
     Ok(Value::Null)
 }
 
-fn header_of(call: &Call<'_>) -> Result<HeaderInfo, RpcError> {
-    let hash: BlockHash = call.args.required_block_hash("blockhash")?;
-    let found = call.context.reader().header_info(&hash);
-    found.ok_or_else(|| RpcError::not_found("Block not found"))
-}
-
 /// The sum of the database's files; those that go away meanwhile do not count.
-fn size_on_disk(folder: &Path) -> u64 {
+pub(super) fn size_on_disk(folder: &Path) -> u64 {
     let Ok(files) = fs::read_dir(folder) else {
         return 0;
     };

@@ -38,7 +38,7 @@ pub(super) static METHODS: &[Method] = &[
             ),
         ],
         about: "The transactions in the mempool, those that a block takes first at the beginning.",
-        result: "[\"txid\", ...] (array), or {\"txid\": {...}, ...} (object)",
+        result: "[\"txid\", ...] (array), or {\"<txid>\": {...}, ...} (object)",
         run: getrawmempool,
     },
     Method {

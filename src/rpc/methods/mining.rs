@@ -44,7 +44,7 @@ pub(super) static METHODS: &[Method] = &[
         about: "What the next block is to be made of, for miners that make their own coinbase (BIP22, BIP23). With a longpollid the answer \
                 waits until another template is better. A proposal is a block without its proof of work, which is judged. Quarry: no \
                 rule must be supported; `mintime` and `maxtime` bound the times for which `bits` holds.",
-        result: "{...} (object); for a proposal null if it would be taken, else \"str\" (string), the reason (BIP22)",
+        result: "{...} (object) the template, or null for a proposal that would be taken, or \"str\" (string) why it would not (BIP22)",
         run: getblocktemplate,
     },
     Method {
@@ -58,7 +58,7 @@ pub(super) static METHODS: &[Method] = &[
         name: "getminingstatus",
         params: &[],
         about: "Quarry: what this node's miner does.",
-        result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"address\": \"str\"} (object)",
+        result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"address\": \"str\"|null} (object)",
         run: getminingstatus,
     },
     Method {
@@ -66,7 +66,7 @@ pub(super) static METHODS: &[Method] = &[
         params: &[],
         about: "Quarry: the external miners that are served by Stratum, all together and each worker, with hash rates from the shares of \
                 the last minutes.",
-        result: "{\"enabled\": true|false, \"listening\": \"str\", \"connections\": n, \"active_workers\": n, \"hashrate\": n, \"accepted\": n, \"stale\": n, \"rejected\": n, \"blocks_found\": n, \"workers\": [{...}, ...]} (object)",
+        result: "{\"enabled\": true|false, \"listening\"?: \"str\", \"connections\"?: n, \"active_workers\"?: n, \"hashrate\"?: n, \"accepted\"?: n, \"stale\"?: n, \"rejected\"?: n, \"blocks_found\"?: n, \"workers\": [{...}, ...]} (object)",
         run: getstratuminfo,
     },
     Method {
@@ -76,7 +76,7 @@ pub(super) static METHODS: &[Method] = &[
             optional("dummy", Kind::Ignored, "Not used"),
         ],
         about: "Gives a block to the chain.",
-        result: "null if it was taken, else \"str\" (string), the reason (BIP22): \"duplicate\", \"inconclusive\", \"high-hash\", ...",
+        result: "null if it was taken, or \"str\" (string) the reason (BIP22): \"duplicate\", \"inconclusive\", \"high-hash\" …",
         run: submitblock,
     },
 ];

@@ -4,12 +4,18 @@
 
 mod block_template;
 mod blockchain;
+mod blocks;
+mod coins;
 mod control;
 mod mempool;
 mod mining;
 mod network;
+mod omitted;
+mod raw;
 mod transactions;
 mod util;
+mod verify;
+mod waiting;
 mod wallet;
 
 use std::fmt::Display;
@@ -17,13 +23,20 @@ use std::fmt::Display;
 use super::error::{RpcError, code};
 use super::method::Method;
 
-/// All methods, by category, in the order of the help.
-pub(super) static CATEGORIES: &[(&str, &[Method])] = &[
+pub(super) use omitted::{OMITTED, reason};
+
+/// All methods by category, in the order of the help. A category may have several files, and so several lines here.
+static CATEGORIES: &[(&str, &[Method])] = &[
     ("Blockchain", blockchain::METHODS),
+    ("Blockchain", blocks::METHODS),
+    ("Blockchain", coins::METHODS),
+    ("Blockchain", verify::METHODS),
+    ("Blockchain", waiting::METHODS),
     ("Control", control::METHODS),
     ("Mempool", mempool::METHODS),
     ("Mining", mining::METHODS),
     ("Network", network::METHODS),
+    ("Rawtransactions", raw::METHODS),
     ("Rawtransactions", transactions::METHODS),
     ("Util", util::METHODS),
     ("Wallet", wallet::METHODS),
@@ -33,6 +46,22 @@ pub(super) static CATEGORIES: &[(&str, &[Method])] = &[
 pub(super) fn find(name: &str) -> Option<&'static Method> {
     let mut all = CATEGORIES.iter().flat_map(|(_, methods)| methods.iter());
     all.find(|method| method.name == name)
+}
+
+/// The categories, each with its methods in the order of their names.
+pub(super) fn by_category() -> Vec<(&'static str, Vec<&'static Method>)> {
+    let mut sorted: Vec<(&str, Vec<&Method>)> = Vec::new();
+    for (category, methods) in CATEGORIES {
+        let known = sorted.iter_mut().find(|(name, _)| name == category);
+        match known {
+            Some((_, list)) => list.extend(*methods),
+            None => sorted.push((category, methods.iter().collect())),
+        }
+    }
+    for (_, list) in &mut sorted {
+        list.sort_by_key(|method| method.name);
+    }
+    sorted
 }
 
 /// Passes on what was read from the disk; its failures are nobody's fault who asks.

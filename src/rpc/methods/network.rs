@@ -1,10 +1,14 @@
 //! Peers.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::mempool::Policy;
 use crate::network::{NetworkHandle, PeerInfo};
+use crate::primitives::Amount;
+use crate::rpc::amount::amount;
 use crate::rpc::error::{RpcError, code};
 use crate::rpc::method::{Answer, Call, Kind, Method, required};
 
@@ -35,11 +39,31 @@ pub(super) static METHODS: &[Method] = &[
         run: getconnectioncount,
     },
     Method {
+        name: "getnetworkinfo",
+        params: &[],
+        about: "What this node is on the network. `version` is Quarry's; peers speak a protocol of its own, so `protocolversion` is \
+                that of the formats of blocks and transactions.",
+        result: "{\"version\": n, \"subversion\": \"str\", \"protocolversion\": n, \"localservices\": \"hex\", \
+\"localservicesnames\": [\"str\", ...], \"localrelay\": true|false, \"timeoffset\": n, \"networkactive\": true|false, \
+\"connections\": n, \"connections_in\": n, \"connections_out\": n, \"networks\": [{\"name\": \"str\", \"limited\": true|false, \
+\"reachable\": true|false, \"proxy\": \"str\", \"proxy_randomize_credentials\": true|false}, ...], \"relayfee\": n, \
+\"incrementalfee\": n, \"localaddresses\": [{\"address\": \"str\", \"port\": n, \"score\": n}, ...], \
+\"multiaddresses\": [\"str\", ...] (Quarry: what to give to --peer), \"warnings\": [\"str\", ...]} (object)",
+        run: getnetworkinfo,
+    },
+    Method {
         name: "getpeerinfo",
         params: &[],
         about: "The connected peers. Quarry: `peerid`, `score` (misbehaviour, 100 is banned), `gossip_score`, message counts.",
         result: "[{...}, ...] (array)",
         run: getpeerinfo,
+    },
+    Method {
+        name: "ping",
+        params: &[],
+        about: "Does nothing more than the node does anyway: it pings every peer every few seconds, and getpeerinfo has the times.",
+        result: "null",
+        run: ping,
     },
 ];
 
@@ -83,6 +107,78 @@ fn addnode(call: &Call<'_>) -> Answer {
 fn getconnectioncount(call: &Call<'_>) -> Answer {
     let peers = network(call)?.status().borrow().peers;
     Ok(json!(peers))
+}
+
+/// The version of Bitcoin's formats: headers, inventories and transactions as since 70016 (Bitcoin Core, `PROTOCOL_VERSION`).
+const FORMAT_VERSION: u32 = 70_016;
+
+fn getnetworkinfo(call: &Call<'_>) -> Answer {
+    let status = network(call)
+        .map(|network| network.status().borrow().clone())
+        .ok();
+    let (peers, inbound) = status
+        .as_ref()
+        .map_or((0, 0), |status| (status.peers, status.inbound));
+    let listening = status.map_or_else(Vec::new, |status| status.listening);
+    let sockets = listening.iter().filter_map(|address| socket(address));
+    let local: Vec<Value> = sockets
+        .map(|(address, port)| json!({ "address": address, "port": port, "score": 1 }))
+        .collect();
+    let relay_fee = call
+        .context
+        .mempool
+        .info_blocking()
+        .map(|info| info.min_relay_fee);
+    let relay_fee = Amount::from_units(relay_fee.unwrap_or(0)).unwrap_or(Amount::MAX);
+    let incremental_fee = Policy::default().incremental_fee;
+    let incremental_fee = Amount::from_units(incremental_fee).unwrap_or(Amount::MAX);
+    let net = |name: &str| {
+        json!({
+            "name": name,
+            "limited": false,
+            "reachable": call.context.network.is_some(),
+            "proxy": "",
+            "proxy_randomize_credentials": false,
+        })
+    };
+    Ok(json!({
+        "version": version(),
+        "subversion": format!("/Quarry:{}/", env!("CARGO_PKG_VERSION")),
+        "protocolversion": FORMAT_VERSION,
+        "localservices": "0000000000000001",
+        "localservicesnames": ["NETWORK"],
+        "localrelay": true,
+        "timeoffset": 0,
+        "networkactive": call.context.network.is_some(),
+        "connections": peers,
+        "connections_in": inbound,
+        "connections_out": peers.saturating_sub(inbound),
+        "networks": [net("ipv4"), net("ipv6")],
+        "relayfee": amount(relay_fee),
+        "incrementalfee": amount(incremental_fee),
+        "localaddresses": local,
+        "multiaddresses": listening,
+        "warnings": [],
+    }))
+}
+
+/// Quarry's version as Bitcoin Core writes its own: two digits each for major, minor and patch number, and two more.
+fn version() -> u32 {
+    let parts = env!("CARGO_PKG_VERSION").split('.');
+    let parts = parts.map(|part| part.parse().unwrap_or(0));
+    parts.chain([0]).fold(0, |sum, part: u32| sum * 100 + part)
+}
+
+/// Address and port of `/ip4/10.0.0.7/tcp/7667/…`.
+fn socket(multiaddress: &str) -> Option<(IpAddr, u16)> {
+    let mut parts = multiaddress.split('/').skip(2);
+    let address = parts.next()?.parse().ok()?;
+    (parts.next()? == "tcp").then_some(())?;
+    Some((address, parts.next()?.parse().ok()?))
+}
+
+fn ping(call: &Call<'_>) -> Answer {
+    network(call).map(|_| Value::Null)
 }
 
 fn getpeerinfo(call: &Call<'_>) -> Answer {

@@ -22,8 +22,10 @@ pub(super) static METHODS: &[Method] = &[
             optional(
                 "verbosity",
                 Kind::Verbosity,
-                "0 for hex-encoded data, 1 for an object, 2 for one with fee and spent outputs (default 0)",
-            ),
+                "0 for hex-encoded data, 1 for an object, 2 for one with fee and spent outputs",
+            )
+            .or("0")
+            .also("verbose"),
             optional(
                 "blockhash",
                 Kind::Text,
@@ -45,8 +47,9 @@ pub(super) static METHODS: &[Method] = &[
             optional(
                 "maxfeerate",
                 Kind::Amount,
-                "The highest fee rate to send, in coins per 1000 bytes; 0 for any (default 0.1)",
-            ),
+                "The highest fee rate to send, in coins per 1000 bytes; 0 for any",
+            )
+            .or("0.1"),
             optional(
                 "maxburnamount",
                 Kind::Ignored,

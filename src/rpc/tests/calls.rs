@@ -10,7 +10,7 @@ use crate::primitives::Encode;
 ///       \ 2'
 /// ```
 #[test]
-fn reads_are_right_on_every_kind_of_block() {
+fn r06_reads_are_right_on_every_kind_of_block() {
     let node = Node::new();
     let blocks = node.chain.extend(3);
     let side = node.chain.block_on(blocks[0].hash(), Vec::new(), 9);
@@ -118,6 +118,37 @@ fn blocks_can_be_submitted_invalidated_and_reconsidered() {
     let genesis = node.call("getblockhash", json!([0]));
     assert_eq!(node.code("invalidateblock", json!([genesis])), -8);
     assert_eq!(node.code("invalidateblock", json!(["00".repeat(32)])), -5);
+}
+
+/// ```text
+/// 0 - 1 - 2 - 3
+///       \ 2'- 3'
+/// ```
+#[test]
+fn a_precious_block_wins_a_tie_and_no_more() {
+    let node = Node::new();
+    let blocks = node.chain.extend(3);
+    let second = node.chain.block_on(blocks[0].hash(), Vec::new(), 9);
+    node.chain.submit(&second).expect("a valid block");
+    let third = node.chain.block_on(second.hash(), Vec::new(), 9);
+    node.chain.submit(&third).expect("a valid block");
+    let tip = |node: &Node| node.call("getbestblockhash", json!([]));
+    assert_eq!(tip(&node), json!(blocks[2].hash()), "it came first");
+    for (hash, winner) in [
+        (second.hash(), blocks[2].hash()),
+        (third.hash(), third.hash()),
+        (third.hash(), third.hash()),
+        (blocks[2].hash(), blocks[2].hash()),
+        (third.hash(), third.hash()),
+    ] {
+        assert_eq!(node.call("preciousblock", json!([hash])), Value::Null);
+        assert_eq!(tip(&node), json!(winner));
+    }
+    let longer = node.chain.block_on(blocks[2].hash(), Vec::new(), 0);
+    node.chain.submit(&longer).expect("a valid block");
+    node.call("preciousblock", json!([third.hash()]));
+    assert_eq!(tip(&node), json!(longer.hash()), "more work wins");
+    assert_eq!(node.code("preciousblock", json!(["00".repeat(32)])), -5);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! A whole server on a loopback socket, over a chain in a temporary folder.
 
 mod calls;
+mod chain_calls;
 mod client;
 mod guard;
 mod money;
 mod protocol;
+mod schema;
+mod storm;
 mod template;
 
 use std::net::SocketAddr;
@@ -21,9 +24,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, WalletService};
-use crate::chain::Clock;
+use super::{
+    ActiveCalls, Cookie, LongPolls, NodeFile, RpcConfig, RpcContext, RpcUser, WalletService,
+};
 use crate::chain::testing::TestChain;
+use crate::chain::{Clock, SettableClock};
 use crate::http::testing::{Answer, exchange};
 use crate::mempool::{self, MempoolHandle, MempoolTask, Policy};
 use crate::wallet::Wallet;
@@ -49,6 +54,15 @@ impl Node {
     }
 
     pub fn without_wallet() -> Self {
+        Self::start(Vec::new())
+    }
+
+    /// A node without wallet that lets these users in.
+    pub fn with_users(users: Vec<RpcUser>) -> Self {
+        Self::start(users)
+    }
+
+    fn start(users: Vec<RpcUser>) -> Self {
         let chain = TestChain::new();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = Runtime::new().expect("a runtime");
@@ -74,6 +88,8 @@ impl Node {
             stop: stop.clone(),
             clock,
             started: Instant::now(),
+            mock_time: Some(SettableClock::default()),
+            active: ActiveCalls::default(),
             database: chain.dir.path().to_owned(),
         };
         let listener = runtime
@@ -84,6 +100,7 @@ impl Node {
         let config = RpcConfig {
             connections: None,
             allowed_hosts: vec!["node".to_owned()],
+            users,
         };
         let server = super::serve(listener, Arc::new(context), cookie, config, stop.clone());
         NodeFile {

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Node;
+use crate::rpc::method::{Kind, Param};
+use crate::rpc::methods::by_category;
 use crate::rpc::protocol::MAX_BATCH;
 
 fn parsed(text: &str) -> Value {
@@ -63,7 +65,7 @@ fn version_two_answers_errors_with_status_200_and_nothing_to_notifications() {
 }
 
 #[test]
-fn batches_are_answered_in_order_and_within_limits() {
+fn r05_batches_are_answered_in_order_and_within_limits() {
     let node = Node::new();
     let mixed = json!([
         { "jsonrpc": "2.0", "method": "getblockcount", "id": 1 },
@@ -97,7 +99,7 @@ fn batches_are_answered_in_order_and_within_limits() {
 
 /// What is above the limit is read to its end, but not kept.
 #[test]
-fn a_batch_that_is_much_too_long_is_counted_only() {
+fn r05_a_batch_that_is_much_too_long_is_counted_only() {
     let node = Node::new();
     let count = 4_000_000;
     let long = format!("[{}1]", "1,".repeat(count - 1));
@@ -161,7 +163,7 @@ fn parameters_have_names_too() {
 
 /// Every method with every kind of junk in every place: an error of the table or a result, never our own fault.
 #[test]
-fn no_parameter_brings_a_method_down() {
+fn r04_no_parameter_brings_a_method_down() {
     let node = Node::new();
     let address = node.call("getnewaddress", json!([]));
     let junk = [
@@ -181,8 +183,8 @@ fn no_parameter_brings_a_method_down() {
         "\"ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\"",
     ];
     let mut bodies = Vec::new();
-    for (_, methods) in crate::rpc::methods::CATEGORIES {
-        for method in *methods {
+    for (_, methods) in by_category() {
+        for method in methods {
             let params = if method.name == "stop" {
                 1
             } else {
@@ -190,16 +192,26 @@ fn no_parameter_brings_a_method_down() {
             };
             for place in 0..params.max(1) {
                 for value in junk {
-                    // What stands before the junk is of the right type, and the address is a real one.
-                    let before = method.params.iter().take(place).map(|param| {
-                        let is_address = ["address", "from", "to"].contains(&param.name);
-                        if is_address {
-                            address.to_string()
-                        } else {
-                            sample(param.kind).to_owned()
-                        }
-                    });
-                    let params: Vec<String> = before.chain([value.to_owned()]).collect();
+                    // What stands around the junk is of the right type, the address is a real one, and nobody waits for long.
+                    let sound = |param: &Param| match param.name {
+                        "address" | "from" | "to" => address.to_string(),
+                        "timeout" => "1".to_owned(),
+                        _ => sample(param.kind).to_owned(),
+                    };
+                    let waits = method
+                        .params
+                        .iter()
+                        .position(|param| param.name == "timeout");
+                    if waits == Some(place) && ["null", "-0"].contains(&value) {
+                        continue;
+                    }
+                    let length = waits.map_or(place + 1, |waits| (place + 1).max(waits + 1));
+                    let mut params: Vec<String> =
+                        method.params.iter().take(length).map(sound).collect();
+                    match params.get_mut(place) {
+                        Some(at) => value.clone_into(at),
+                        None => params.push(value.to_owned()),
+                    }
                     bodies.push(format!(
                         r#"{{"jsonrpc":"2.0","id":1,"method":"{}","params":[{}]}}"#,
                         method.name,
@@ -221,28 +233,27 @@ fn no_parameter_brings_a_method_down() {
     }
 }
 
-fn sample(kind: crate::rpc::method::Kind) -> &'static str {
-    use crate::rpc::method::Kind;
+fn sample(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "\"x\"",
-        Kind::Integer | Kind::Verbosity => "0",
+        Kind::Integer | Kind::Verbosity | Kind::IntegerOrText => "0",
         Kind::Boolean => "false",
         Kind::Amount => "0.1",
-        Kind::Object => "{}",
+        Kind::List => "[]",
+        Kind::Object | Kind::ListOrObject => "{}",
         Kind::Ignored => "null",
     }
 }
 
 #[test]
-fn the_table_is_in_order_and_every_method_has_a_help() {
+fn every_method_has_a_help() {
     let node = Node::new();
     let overview = node.call("help", json!([]));
     let overview = overview.as_str().expect("a text");
     let mut names = Vec::new();
-    for (category, methods) in crate::rpc::methods::CATEGORIES {
-        assert!(overview.contains(&format!("== {category} ==")));
-        assert!(methods.is_sorted_by_key(|method| method.name), "{category}");
-        for method in *methods {
+    for (category, methods) in by_category() {
+        assert_eq!(overview.matches(&format!("== {category} ==")).count(), 1);
+        for method in methods {
             names.push(method.name);
             assert!(
                 method.params.is_sorted_by_key(|param| !param.required),
@@ -255,6 +266,14 @@ fn the_table_is_in_order_and_every_method_has_a_help() {
                 help.starts_with(method.name) && help.contains("Result:"),
                 "{help}"
             );
+            for text in method.params.iter().flat_map(|param| {
+                let sample = param.required.then(|| param.sample());
+                param.default.into_iter().chain(sample)
+            }) {
+                let value: Value =
+                    serde_json::from_str(text).expect("samples and defaults are JSON");
+                assert!(!value.is_null(), "{}", method.name);
+            }
         }
     }
     for name in [
