@@ -1,13 +1,14 @@
 //! Every message that peers send. The first byte of the input chooses the message, the rest are its bytes.
 
 use quarry::primitives::Encode;
-use quarry::primitives::{BlockHash, ChainId, Work};
+use quarry::primitives::{BlockHash, ChainId, ShortId, Work};
 use quarry::wire::limits::{
-    MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCKS, MAX_GOSSIP_BLOCK, MAX_HEADERS, MAX_LOCATOR,
+    MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCK_TRANSACTIONS, MAX_BLOCKS, MAX_COMPACT_BLOCK,
+    MAX_GOSSIP_BLOCK, MAX_HEADERS, MAX_LOCATOR,
 };
 use quarry::wire::{
-    BlockGossip, HeadersRequest, Protocol, Request, Response, Status, decode_block_gossip,
-    decode_transaction_batch, encode_block_gossip, encode_transaction_batch,
+    BlockGossip, BlockTransactionsRequest, CompactBlock, HeadersRequest, Protocol, Request,
+    Response, Status, decode_transaction_batch, encode_transaction_batch,
 };
 use std::sync::Arc;
 
@@ -15,21 +16,27 @@ use crate::memory::bounded;
 
 /// Bytes of memory for each byte of a message: its copy by protobuf and what `consensus_types` allows for the decoded value.
 const FACTOR: u64 = 24;
+/// Numbers and lengths of the fields of an announcement, and its nonce.
+const FRAME: usize = 30;
 /// For errors, and for lists, which start with room for a few entries.
 const FIXED: u64 = 8 << 10;
-
-const PROTOCOLS: [Protocol; 3] = [Protocol::Status, Protocol::Headers, Protocol::Blocks];
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
-    match choice % 8 {
-        choice @ 0..=2 => request(PROTOCOLS[usize::from(choice)], bytes),
-        choice @ 3..=5 => response(PROTOCOLS[usize::from(choice - 3)], bytes),
+    match choice % 10 {
+        0 => request(Protocol::Status, bytes),
+        1 => request(Protocol::Headers, bytes),
+        2 => request(Protocol::Blocks, bytes),
+        3 => response(Protocol::Status, bytes),
+        4 => response(Protocol::Headers, bytes),
+        5 => response(Protocol::Blocks, bytes),
         6 => block_gossip(bytes),
-        _ => transaction_batch(bytes),
+        7 => transaction_batch(bytes),
+        8 => request(Protocol::BlockTransactions, bytes),
+        _ => response(Protocol::BlockTransactions, bytes),
     }
 }
 
@@ -48,6 +55,10 @@ fn request(protocol: Protocol, bytes: &[u8]) {
         Request::Status(status) => check_status(status),
         Request::Headers(request) => assert!(request.locator.len() <= MAX_LOCATOR),
         Request::Blocks(hashes) => assert!((1..=MAX_BLOCKS).contains(&hashes.len())),
+        Request::BlockTransactions(request) => {
+            assert!((1..=MAX_BLOCK_TRANSACTIONS).contains(&request.places().len()));
+            assert!(request.places().is_sorted_by(|a, b| a < b));
+        }
     }
     let ours = request.encode();
     assert!(ours.len() <= protocol.max_request(), "we could not send it");
@@ -65,6 +76,7 @@ fn response(protocol: Protocol, bytes: &[u8]) {
         Response::Headers(headers) => assert!(headers.len() <= MAX_HEADERS),
         Response::Blocks(blocks) => assert!(blocks.len() <= MAX_BLOCKS),
         Response::RawBlocks(_) => panic!("raw blocks are only sent"),
+        Response::BlockTransactions(list) => assert!(list.len() <= MAX_BLOCK_TRANSACTIONS),
         Response::RateLimited => {}
     }
     let ours = response.encode(protocol);
@@ -90,15 +102,16 @@ fn check_status(status: &Status) {
 
 /// Gossip has one encoding alone: whatever decodes is byte for byte what we would send.
 fn block_gossip(bytes: &[u8]) {
-    match measured(bytes, || decode_block_gossip(bytes)) {
-        Ok(BlockGossip::Whole(block)) => {
-            assert!(block.encoded_len() <= MAX_GOSSIP_BLOCK);
-            assert_eq!(encode_block_gossip(&block), bytes);
-        }
-        Ok(BlockGossip::Header(header)) => {
+    let Ok(message) = measured(bytes, || BlockGossip::decode(bytes)) else {
+        return;
+    };
+    assert_eq!(message.encode(), bytes);
+    match &message {
+        BlockGossip::Whole(block) => assert!(block.encoded_len() <= MAX_GOSSIP_BLOCK),
+        BlockGossip::Compact(_) => assert!(bytes.len() <= MAX_COMPACT_BLOCK + FRAME),
+        BlockGossip::Header(header) => {
             assert_eq!(bytes[2..], header.to_array(), "the frame takes two bytes");
         }
-        Err(_) => {}
     }
 }
 
@@ -140,6 +153,15 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         .iter()
         .flat_map(|block| block.transactions.clone())
         .collect();
+    let compact = CompactBlock {
+        header: blocks[1].header,
+        coinbase: payments[0].clone(),
+        nonce: 5,
+        short_ids: (0..9).map(|n| ShortId::from_bytes([n; 6])).collect(),
+    };
+    let asked = BlockTransactionsRequest::new(hashes[0], vec![0, 1, 5, 300])
+        .map(Request::BlockTransactions)
+        .expect("ascending places");
     let mut seeds = vec![
         (
             "request-status",
@@ -163,8 +185,23 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             5,
             Response::Blocks(arcs).encode(Protocol::Blocks),
         ),
-        ("gossip-block", 6, encode_block_gossip(&blocks[1])),
-        ("gossip-header", 6, encode_block_gossip(&large)),
+        (
+            "gossip-block",
+            6,
+            BlockGossip::announce(&blocks[1], None).encode(),
+        ),
+        ("gossip-compact", 6, BlockGossip::Compact(compact).encode()),
+        (
+            "gossip-header",
+            6,
+            BlockGossip::announce(&large, None).encode(),
+        ),
+        ("request-block-transactions", 8, asked.encode()),
+        (
+            "answer-block-transactions",
+            9,
+            Response::BlockTransactions(payments[..2].to_vec()).encode(Protocol::BlockTransactions),
+        ),
         ("gossip-batch", 7, encode_transaction_batch(&payments, 0)),
         (
             "gossip-batch-again",
@@ -178,6 +215,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         (3, "refused-status", Protocol::Status),
         (4, "refused-headers", Protocol::Headers),
         (5, "refused-blocks", Protocol::Blocks),
+        (9, "refused-block-transactions", Protocol::BlockTransactions),
     ] {
         seeds.push((name, choice, Response::RateLimited.encode(protocol)));
     }

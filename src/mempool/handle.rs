@@ -10,7 +10,7 @@ use super::error::RejectError;
 use super::pool::{MempoolInfo, Pool};
 use super::select::TemplateTransactions;
 use crate::chain::Clock;
-use crate::primitives::{Amount, OutPoint, PubkeyHash, Transaction, Txid};
+use crate::primitives::{Amount, OutPoint, PubkeyHash, ShortId, ShortIdKey, Transaction, Txid};
 
 /// Where a transaction comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +149,11 @@ impl MempoolHandle {
     question! {
         /// What the waiting transactions would change for the holder of a key.
         address_delta, address_delta_blocking, (key: PubkeyHash) -> AddressDelta, |pool| pool.address_delta(&key)
+    }
+    question! {
+        /// The transactions with these short ids, in that order; see [`Pool::by_short_ids`]. Empty once the mempool has stopped.
+        by_short_ids, by_short_ids_blocking, (key: ShortIdKey, ids: Vec<ShortId>) -> Vec<Option<Arc<Transaction>>>,
+        |pool| pool.by_short_ids(&key, &ids)
     }
     question! {
         /// The transactions for a block with room for `max_bytes` and `max_sigops`; `None` once the mempool has stopped.

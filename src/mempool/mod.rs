@@ -14,6 +14,7 @@
 //! | `reorg` | blocks that are connected and disconnected |
 //! | `select` | what a block takes |
 //! | `estimate` | the fee rate that gets into one of the next blocks |
+//! | `short_ids` | the transactions of an announced block |
 //! | `saved` | the file from one run to the next |
 //! | `handle`, `task` | the thread and how to ask it |
 //!
@@ -34,6 +35,7 @@ mod reorg;
 mod replace;
 mod saved;
 mod select;
+mod short_ids;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! The swarm: transport, protocols and their settings.
 
+#[cfg(test)]
+mod tests;
+
 use libp2p::{
     PeerId, StreamProtocol, Swarm, SwarmBuilder, connection_limits,
     core::upgrade,
@@ -44,6 +47,8 @@ pub(super) struct Behaviour {
     pub(super) headers: request_response::Behaviour<Codec>,
     /// Blocks by hash.
     pub(super) blocks: request_response::Behaviour<Codec>,
+    /// Transactions of announced blocks.
+    pub(super) block_transactions: request_response::Behaviour<Codec>,
     /// Blocks and transactions as they appear.
     pub(super) gossip: GossipBehaviour,
 }
@@ -58,6 +63,7 @@ impl Behaviour {
             Protocol::Status => &mut self.status,
             Protocol::Headers => &mut self.headers,
             Protocol::Blocks => &mut self.blocks,
+            Protocol::BlockTransactions => &mut self.block_transactions,
         }
     }
 }
@@ -120,6 +126,7 @@ fn behaviour(
         status: requests(chain, Protocol::Status),
         headers: requests(chain, Protocol::Headers),
         blocks: requests(chain, Protocol::Blocks),
+        block_transactions: requests(chain, Protocol::BlockTransactions),
         gossip: gossip::build(&Topics::new(chain), mesh)?,
     })
 }

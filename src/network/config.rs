@@ -1,6 +1,6 @@
 //! What the network layer is told at start.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Settings of [`spawn`](super::spawn).
 #[derive(Debug, Clone)]
@@ -18,8 +18,31 @@ pub struct NetworkConfig {
     pub identity_file: PathBuf,
     /// Known addresses and bans; made if it does not exist.
     pub peers_file: PathBuf,
+    /// Announce large blocks by short transaction ids; else by their header, whose body is then fetched: to compare the two.
+    pub compact_blocks: bool,
+    /// When a link counts as broken.
+    pub link_times: LinkTimes,
     /// Name and version told to peers, such as `quarry/0.1.0`; at most 64 bytes.
     pub agent: String,
+}
+
+/// How long a link may look whole and be broken. The defaults fit every network; tests cannot wait so long.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkTimes {
+    /// A peer that tells of new blocks by status, and whose gossip brings none for so long or for ten block times, whichever is
+    /// longer, is connected anew.
+    pub gossip_silence: Duration,
+    /// A second connection to a peer means that it was restarted, if the first is older than this.
+    pub restart_age: Duration,
+}
+
+impl Default for LinkTimes {
+    fn default() -> Self {
+        Self {
+            gossip_silence: Duration::from_secs(60),
+            restart_age: Duration::from_secs(10),
+        }
+    }
 }
 
 impl NetworkConfig {
@@ -32,6 +55,8 @@ impl NetworkConfig {
             bootnodes: Vec::new(),
             identity_file: dir.join("node.key"),
             peers_file: dir.join("peers.json"),
+            compact_blocks: true,
+            link_times: LinkTimes::default(),
             agent: concat!("quarry/", env!("CARGO_PKG_VERSION")).into(),
         }
     }

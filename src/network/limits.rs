@@ -38,9 +38,6 @@ pub(super) const HANDSHAKE_TIMEOUT: u64 = 5_000;
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Ping interval and timeout. Two failures close the connection: 20 to 40 s.
 pub(super) const PING: Duration = Duration::from_secs(10);
-/// A second connection to a peer whose first is older than this (milliseconds) means that the
-/// peer was restarted. See `service::connections`.
-pub(super) const RESTART_AGE: u64 = 10_000;
 /// Peers of other networks and other programs are left alone for this long.
 pub(super) const STRANGER_TIME: Duration = Duration::from_secs(3_600);
 
@@ -88,20 +85,26 @@ pub(super) fn block_bytes_quota() -> Quota {
     Quota::new(64 << 20, 10_000)
 }
 
+/// Network-wide quota of requests for transactions of announced blocks: 16 blocks in 10 s.
+pub(super) fn block_transactions_quota() -> Quota {
+    Quota::new(16, 10_000)
+}
+
 /// How long a request of `protocol` may take, from both ends.
 pub(super) fn request_timeout(protocol: Protocol) -> Duration {
     Duration::from_secs(match protocol {
         Protocol::Status => 5,
         Protocol::Headers => 15,
         Protocol::Blocks => 30,
+        Protocol::BlockTransactions => 10,
     })
 }
 
 /// Streams of `protocol` on one connection. Both directions share them, and over the limit
 /// inbound ones vanish without a word, so this is more than either side uses.
-pub(super) fn max_streams(protocol: Protocol) -> usize {
+pub(super) const fn max_streams(protocol: Protocol) -> usize {
     match protocol {
-        Protocol::Status | Protocol::Headers => 4,
+        Protocol::Status | Protocol::Headers | Protocol::BlockTransactions => 4,
         Protocol::Blocks => 8,
     }
 }

@@ -10,6 +10,7 @@
 //!   `service::requests` serves peers, `service::connections` greets, watches and drops them.
 //! - [`sync`]: headers-first sync, a pure state machine.
 //! - `peers`: addresses, dialling, address file, identity, misbehaviour.
+//! - `compact`: from a block's announcement to the block, a pure state machine.
 //! - `gossip`: topics, settings, what waits to be published.
 //! - `behaviour`, `codec`, `gate`: the swarm and what it is made of. `limits`: every limit.
 
@@ -17,6 +18,7 @@ pub mod sync;
 
 mod behaviour;
 mod codec;
+mod compact;
 mod config;
 mod error;
 mod gate;
@@ -27,7 +29,7 @@ mod peers;
 mod quota;
 mod service;
 
-pub use config::NetworkConfig;
+pub use config::{LinkTimes, NetworkConfig};
 pub use error::{AddressError, NetworkError};
 pub use handle::{NetworkHandle, NetworkStatus, PeerInfo};
 pub use service::spawn;

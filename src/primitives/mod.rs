@@ -13,6 +13,7 @@ mod hash;
 mod merkle;
 mod merkle_proof;
 mod script;
+mod short_id;
 mod target;
 mod transaction;
 
@@ -28,5 +29,6 @@ pub use hash::{
 pub use merkle::merkle_root;
 pub use merkle_proof::MerkleProof;
 pub use script::Script;
+pub use short_id::{SHORT_ID_LEN, ShortId, ShortIdKey};
 pub use target::{CompactTarget, Target, TargetError, Work};
 pub use transaction::{OutPoint, SEQUENCE_FINAL, Transaction, TxIn, TxOut};

@@ -11,8 +11,13 @@ pub const MAX_BLOCKS: usize = 16;
 pub const BLOCKS_SOFT_LIMIT: usize = 4 << 20;
 /// The largest block on any network, whatever its chain spec says.
 pub const MAX_BLOCK_BYTES: usize = 4_000_000;
-/// A block of up to this many bytes is gossiped whole; of a larger one only the header is.
+/// A block of up to this many bytes is gossiped whole; a larger one is announced by short ids.
 pub const MAX_GOSSIP_BLOCK: usize = 64 << 10;
+/// The largest announcement by short ids: some 70,000 transactions, more than a block can hold. A block whose coinbase makes it
+/// larger is announced by its header.
+pub const MAX_COMPACT_BLOCK: usize = 448 << 10;
+/// Transactions of one block that are asked for at once, and answered.
+pub const MAX_BLOCK_TRANSACTIONS: usize = 1 << 16;
 /// Transactions in one gossiped batch.
 pub const MAX_BATCH_TRANSACTIONS: usize = 256;
 /// Bytes of transactions that an honest sender puts into one batch (a single larger transaction

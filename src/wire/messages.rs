@@ -1,16 +1,17 @@
-//! Requests and answers of the three request-response protocols.
+//! Requests and answers of the request-response protocols.
 
 use std::sync::Arc;
 
 use prost::Message;
 
 use super::{
+    block_transactions::{self, BlockTransactionsRequest},
     error::WireError,
     fields::{array32, at_most, check_count, consensus},
     limits::{HEADER_BYTES, MAX_AGENT, MAX_BLOCK_BYTES, MAX_BLOCKS, MAX_HEADERS, MAX_LOCATOR},
     proto,
 };
-use crate::primitives::{Block, BlockHash, BlockHeader, ChainId, Encode, Work};
+use crate::primitives::{Block, BlockHash, BlockHeader, ChainId, Encode, Transaction, Work};
 
 /// A request-response protocol: its name and the sizes of its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Protocol {
     Headers,
     /// Bodies by hash.
     Blocks,
+    /// Transactions of one block by their places.
+    BlockTransactions,
 }
 
 impl Protocol {
@@ -30,6 +33,7 @@ impl Protocol {
             Self::Status => "status",
             Self::Headers => "headers",
             Self::Blocks => "blocks",
+            Self::BlockTransactions => "block-transactions",
         }
     }
 
@@ -39,6 +43,7 @@ impl Protocol {
             Self::Status => 512,
             Self::Headers => 4 << 10,
             Self::Blocks => 2 << 10,
+            Self::BlockTransactions => 64 << 10,
         }
     }
 
@@ -48,6 +53,7 @@ impl Protocol {
             Self::Status => 1 << 10,
             Self::Headers => 2 << 20,
             Self::Blocks => 8 << 20,
+            Self::BlockTransactions => (4 << 20) + (64 << 10),
         }
     }
 }
@@ -87,6 +93,8 @@ pub enum Request {
     Headers(HeadersRequest),
     /// Asks for blocks by hash.
     Blocks(Vec<BlockHash>),
+    /// Asks for transactions of a block.
+    BlockTransactions(BlockTransactionsRequest),
 }
 
 /// An answer of one of the protocols.
@@ -100,6 +108,8 @@ pub enum Response {
     Blocks(Vec<Arc<Block>>),
     /// Blocks as sent: consensus bytes straight from the database.
     RawBlocks(Vec<Vec<u8>>),
+    /// The transactions asked for, in that order; none if the peer lacks one of them.
+    BlockTransactions(Vec<Transaction>),
     /// The server refuses for now; it is no fault of either side.
     RateLimited,
 }
@@ -111,6 +121,7 @@ impl Request {
             Self::Status(_) => Protocol::Status,
             Self::Headers(_) => Protocol::Headers,
             Self::Blocks(_) => Protocol::Blocks,
+            Self::BlockTransactions(_) => Protocol::BlockTransactions,
         }
     }
 
@@ -127,6 +138,7 @@ impl Request {
                 hashes: hashes.iter().map(hash_bytes).collect(),
             }
             .encode_to_vec(),
+            Self::BlockTransactions(request) => request.encode(),
         }
     }
 
@@ -158,6 +170,9 @@ impl Request {
                 }
                 Ok(Self::Blocks(hashes("hashes", &message.hashes)?))
             }
+            Protocol::BlockTransactions => {
+                BlockTransactionsRequest::decode(bytes).map(Self::BlockTransactions)
+            }
         }
     }
 }
@@ -182,6 +197,7 @@ impl Response {
                 encode_blocks(blocks.iter().map(|block| block.to_bytes()).collect())
             }
             Self::RawBlocks(blocks) => encode_blocks(blocks.clone()),
+            Self::BlockTransactions(list) => block_transactions::encode_answer(list),
             Self::RateLimited => match protocol {
                 Protocol::Status => proto::Status {
                     rate_limited: true,
@@ -194,6 +210,11 @@ impl Response {
                 }
                 .encode_to_vec(),
                 Protocol::Blocks => proto::BlocksResponse {
+                    rate_limited: true,
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+                Protocol::BlockTransactions => proto::BlockTransactionsResponse {
                     rate_limited: true,
                     ..Default::default()
                 }
@@ -252,6 +273,10 @@ impl Response {
                     .collect::<Result<_, _>>()
                     .map(Self::Blocks)
             }
+            Protocol::BlockTransactions => Ok(match block_transactions::decode_answer(bytes)? {
+                Some(transactions) => Self::BlockTransactions(transactions),
+                None => Self::RateLimited,
+            }),
         }
     }
 }
@@ -311,6 +336,13 @@ fn hashes(field: &'static str, list: &[Vec<u8>]) -> Result<Vec<BlockHash>, WireE
 mod tests {
     use super::*;
     use crate::primitives::{CompactTarget, MerkleRoot};
+
+    const PROTOCOLS: [Protocol; 4] = [
+        Protocol::Status,
+        Protocol::Headers,
+        Protocol::Blocks,
+        Protocol::BlockTransactions,
+    ];
 
     fn header(nonce: u32) -> BlockHeader {
         BlockHeader {
@@ -372,7 +404,7 @@ mod tests {
 
     #[test]
     fn every_protocol_can_say_rate_limited() {
-        for protocol in [Protocol::Status, Protocol::Headers, Protocol::Blocks] {
+        for protocol in PROTOCOLS {
             let bytes = Response::RateLimited.encode(protocol);
             assert!(matches!(
                 Response::decode(protocol, &bytes),
@@ -387,6 +419,7 @@ mod tests {
         let empty_entries = [0x0a, 0x00].repeat(1_000_000);
         for result in [
             Response::decode(Protocol::Blocks, &empty_entries).map(drop),
+            Response::decode(Protocol::BlockTransactions, &empty_entries).map(drop),
             Request::decode(Protocol::Blocks, &empty_entries[..2_000]).map(drop),
             Request::decode(Protocol::Headers, &empty_entries[..4_000]).map(drop),
         ] {
@@ -403,7 +436,7 @@ mod tests {
         ] {
             let mut bytes = vec![0x0a];
             bytes.extend_from_slice(length);
-            for protocol in [Protocol::Status, Protocol::Headers, Protocol::Blocks] {
+            for protocol in PROTOCOLS {
                 assert!(Request::decode(protocol, &bytes).is_err());
                 assert!(Response::decode(protocol, &bytes).is_err());
             }

@@ -5,19 +5,18 @@
 //! valid: blocks and transactions still have to pass the consensus rules.
 //!
 //! Where to find: the schema is `proto/quarry.proto`; the sizes are in [`limits`]; requests and
-//! answers in `messages`; gossip in `gossip`.
+//! answers in `messages` and `block_transactions`; gossip in `gossip`.
 
 pub mod limits;
 
+mod block_transactions;
 mod error;
 mod fields;
 mod gossip;
 mod messages;
 mod proto;
 
+pub use block_transactions::BlockTransactionsRequest;
 pub use error::WireError;
-pub use gossip::{
-    BlockGossip, decode_block_gossip, decode_transaction_batch, encode_block_gossip,
-    encode_transaction_batch,
-};
+pub use gossip::{BlockGossip, CompactBlock, decode_transaction_batch, encode_transaction_batch};
 pub use messages::{HeadersRequest, Protocol, Request, Response, Status};

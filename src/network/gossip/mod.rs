@@ -6,6 +6,8 @@ mod deliveries;
 mod outbox;
 mod recent;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 pub(super) use deliveries::{Delivery, drain_deliveries};
 pub(super) use outbox::{Outbox, Publication};

@@ -9,13 +9,17 @@ use super::{recent::Form, settings::MAX_TRANSACTION_MESSAGE};
 use crate::{
     primitives::{Block, BlockHash, Encode, Transaction},
     wire::{
-        encode_block_gossip, encode_transaction_batch,
-        limits::{BATCH_TARGET_BYTES, MAX_BATCH_TRANSACTIONS, MAX_GOSSIP_BLOCK},
+        BlockGossip, encode_transaction_batch,
+        limits::{BATCH_TARGET_BYTES, MAX_BATCH_TRANSACTIONS},
     },
 };
 
 /// A batch is published this many milliseconds after its first transaction, or when it is full.
 const BATCH_DELAY: u64 = 100;
+/// While batches stay small each waits twice as long as the one before, up to this: few transactions do not each cost a message.
+const QUIET_DELAY: u64 = 500;
+/// A batch of fewer transactions is small. Beyond, messages cost little for each transaction.
+const SMALL_BATCH: usize = 8;
 /// Batches that nobody could take yet. When there are more the oldest is forgotten: its
 /// transactions are announced again while they stay in the mempool.
 const MAX_WAITING: usize = 64;
@@ -42,13 +46,13 @@ pub(in crate::network) enum Publication {
 }
 
 impl Publication {
-    /// Announces `block`, whose hash is `hash`.
-    pub(in crate::network) fn block(hash: BlockHash, block: &Block) -> Self {
-        let whole = block.encoded_len() <= MAX_GOSSIP_BLOCK;
+    /// Announces `block`, whose hash is `hash`; a large one by short ids where there is a nonce. Takes milliseconds for these.
+    pub(in crate::network) fn block(hash: BlockHash, block: &Block, nonce: Option<u64>) -> Self {
+        let message = BlockGossip::announce(block, nonce);
         Self::Block {
             hash,
-            form: if whole { Form::Whole } else { Form::Header },
-            data: encode_block_gossip(block),
+            form: Form::of(&message),
+            data: message.encode(),
         }
     }
 }
@@ -60,6 +64,8 @@ pub(in crate::network) struct Outbox {
     batch_bytes: usize,
     /// When the batch must go, if it is not empty.
     due: Option<u64>,
+    /// Small batches in a row.
+    quiet: u32,
     ready: VecDeque<Publication>,
     round: u32,
     /// Only the newest block is worth repeating.
@@ -80,8 +86,10 @@ impl Outbox {
         }
         self.batch.push(transaction);
         self.batch_bytes += bytes;
-        self.due.get_or_insert(now + BATCH_DELAY);
+        let delay = BATCH_DELAY.saturating_mul(1 << self.quiet.min(8));
+        self.due.get_or_insert(now + delay.min(QUIET_DELAY));
         if self.batch.len() >= MAX_BATCH_TRANSACTIONS || self.batch_bytes >= BATCH_TARGET_BYTES {
+            self.quiet = 0;
             self.close_batch();
         }
     }
@@ -107,6 +115,11 @@ impl Outbox {
     /// Batches that are full or old enough.
     pub(in crate::network) fn take_ready(&mut self, now: u64) -> VecDeque<Publication> {
         if self.due.is_some_and(|due| due <= now) {
+            if self.batch.len() < SMALL_BATCH {
+                self.quiet = self.quiet.saturating_add(1);
+            } else {
+                self.quiet = 0;
+            }
             self.close_batch();
         }
         std::mem::take(&mut self.ready)
@@ -194,6 +207,24 @@ mod tests {
         assert!(outbox.take_ready(1_099).is_empty());
         assert_eq!(sizes(&outbox.take_ready(1_100)), [2]);
         assert!(outbox.take_ready(9_999).is_empty());
+    }
+
+    #[test]
+    fn batches_wait_longer_while_few_transactions_come() {
+        let mut outbox = Outbox::default();
+        let mut now = 0;
+        for expected in [100, 200, 400, 500, 500] {
+            outbox.add(now, transaction(0, 100));
+            assert!(outbox.take_ready(now + expected - 1).is_empty());
+            assert_eq!(sizes(&outbox.take_ready(now + expected)), [1]);
+            now += 10_000;
+        }
+        for tag in 0..SMALL_BATCH {
+            outbox.add(now, transaction(tag, 100));
+        }
+        assert_eq!(sizes(&outbox.take_ready(now + 500)), [SMALL_BATCH]);
+        outbox.add(now, transaction(0, 100));
+        assert_eq!(sizes(&outbox.take_ready(now + 100)), [1]);
     }
 
     #[test]

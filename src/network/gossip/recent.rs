@@ -2,18 +2,31 @@
 
 use std::collections::VecDeque;
 
-use crate::primitives::BlockHash;
+use crate::{primitives::BlockHash, wire::BlockGossip};
 
 /// Entries remembered: far more than the blocks of the two minutes for which gossipsub itself remembers messages.
 const MAX_RECENT: usize = 512;
 
-/// How a block is announced. Each form of a block has one encoding only.
+/// How a block is announced. Each form of a block is relayed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::network) enum Form {
     /// With its body.
     Whole,
+    /// By short transaction ids. These depend on a nonce, so there may be many such messages of one block.
+    Compact,
     /// By its header.
     Header,
+}
+
+impl Form {
+    /// The form of an announcement.
+    pub(in crate::network) fn of(message: &BlockGossip) -> Self {
+        match message {
+            BlockGossip::Whole(_) => Self::Whole,
+            BlockGossip::Compact(_) => Self::Compact,
+            BlockGossip::Header(_) => Self::Header,
+        }
+    }
 }
 
 /// See the module's documentation.

@@ -12,6 +12,7 @@ use super::deliveries::record_delivery;
 use crate::{
     network::NetworkError,
     primitives::{ChainId, sha256},
+    wire::limits::{MAX_COMPACT_BLOCK, MAX_GOSSIP_BLOCK},
 };
 
 /// gossipsub as we use it: only our topics, and not many subscriptions at once.
@@ -22,7 +23,7 @@ pub(in crate::network) type GossipBehaviour =
 const ID_BYTES: usize = 20;
 /// The largest frame. A message within 8 KiB of its limit kills the link for good (the check
 /// looks at the read buffer, not at the frame), so what we publish stays far below: a block
-/// message is 64 KiB at most, a batch about 128 KiB.
+/// message is 448 KiB at most, a batch about 128 KiB.
 const MAX_FRAME: usize = 1 << 20;
 const MAX_BLOCKS_MESSAGE: usize = 512 << 10;
 const MAX_TXS_MESSAGE: usize = 128 << 10;
@@ -34,7 +35,8 @@ const MAX_CONTROL_BYTES: usize = 64 << 10;
 const HEADROOM: usize = 16 << 10;
 const _: () = assert!(MAX_CONTROL_IDS * (ID_BYTES + 2) + 64 < MAX_CONTROL_BYTES);
 const _: () = assert!(MAX_CONTROL_BYTES <= MAX_FRAME - HEADROOM);
-const _: () = assert!(crate::wire::limits::MAX_GOSSIP_BLOCK + HEADROOM < MAX_BLOCKS_MESSAGE);
+const _: () = assert!(MAX_GOSSIP_BLOCK + HEADROOM < MAX_BLOCKS_MESSAGE);
+const _: () = assert!(MAX_COMPACT_BLOCK + HEADROOM < MAX_BLOCKS_MESSAGE);
 const _: () = assert!(MAX_TRANSACTION_MESSAGE + HEADROOM <= MAX_TXS_MESSAGE);
 
 /// The largest batch that is published: the target plus the transaction that went over it.

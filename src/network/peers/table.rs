@@ -6,7 +6,10 @@ use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 
 use crate::{
     network::{
-        limits::{HANDSHAKE_TIMEOUT, block_bytes_quota, blocks_quota, headers_quota, status_quota},
+        limits::{
+            HANDSHAKE_TIMEOUT, block_bytes_quota, block_transactions_quota, blocks_quota,
+            headers_quota, status_quota,
+        },
         quota::Quota,
         sync::PeerKey,
     },
@@ -59,7 +62,7 @@ pub(in crate::network) struct Peer {
     pub(in crate::network) serving: usize,
     /// Requests refused in a row.
     pub(in crate::network) refused: u32,
-    /// What we serve it: statuses, headers, blocks, bytes of blocks.
+    /// What we serve it.
     pub(in crate::network) quotas: Quotas,
     /// When it last delivered gossip about blocks, duplicates included.
     pub(in crate::network) delivered_at: u64,
@@ -76,6 +79,7 @@ pub(in crate::network) struct Quotas {
     pub(in crate::network) headers: Quota,
     pub(in crate::network) blocks: Quota,
     pub(in crate::network) block_bytes: Quota,
+    pub(in crate::network) block_transactions: Quota,
 }
 
 impl Peer {
@@ -102,6 +106,7 @@ impl Peer {
                 headers: headers_quota(),
                 blocks: blocks_quota(),
                 block_bytes: block_bytes_quota(),
+                block_transactions: block_transactions_quota(),
             },
             delivered_at: now,
             untold: None,

@@ -15,13 +15,13 @@ use crate::{
     chain::{BlockAccepted, ChainHandle, ChainReader, SubmitError},
     network::{
         NetworkError,
-        gossip::Form,
+        gossip::{Form, Publication},
         peers::{Fault, TargetId},
         sync::{BlockVerdict, Facts, HeadersVerdict, PeerKey, PeerStatus},
     },
     primitives::{Block, BlockHash, BlockHeader, Transaction},
     wire::{
-        BlockGossip, HeadersRequest, Protocol, Response, decode_block_gossip,
+        BlockGossip, HeadersRequest, Protocol, Response,
         limits::{BLOCKS_SOFT_LIMIT, MAX_HEADERS},
     },
 };
@@ -63,7 +63,9 @@ pub(super) enum Done {
     },
     /// The body of a gossiped block was judged, too late for the relay verdict.
     GossipBody {
-        source: PeerId,
+        /// Who sent it, unless it was gone before the block was whole.
+        source: Option<PeerId>,
+        hash: BlockHash,
         verdict: BlockVerdict,
         /// The chain that the block shows the sender to have.
         has: Option<PeerStatus>,
@@ -76,6 +78,18 @@ pub(super) enum Done {
         has: Option<PeerStatus>,
         facts: Facts,
     },
+    /// The mempool has looked for the transactions of an announced block.
+    CompactMatched {
+        hash: BlockHash,
+        matches: Vec<Option<Arc<Transaction>>>,
+    },
+    /// An announced block was put together, or is not what its header commits to.
+    CompactAssembled {
+        hash: BlockHash,
+        block: Option<Arc<Block>>,
+    },
+    /// The announcement of a large block of ours is ready.
+    Announcement(Publication),
     /// A batch of transactions was judged.
     GossipTransactions {
         source: PeerId,
@@ -257,7 +271,7 @@ pub(super) async fn judge_gossip_block(
 }
 
 fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgement, String> {
-    let message = match decode_block_gossip(data) {
+    let message = match BlockGossip::decode(data) {
         Ok(message) => message,
         Err(error) => {
             tracing::debug!(%error, "malformed block gossip");
@@ -287,11 +301,7 @@ fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgeme
         .header_info(&hash)
         .is_some_and(|info| info.tx_count.is_some());
     Ok(if have {
-        let form = match message {
-            BlockGossip::Whole(_) => Form::Whole,
-            BlockGossip::Header(_) => Form::Header,
-        };
-        GossipJudgement::Known(hash, form)
+        GossipJudgement::Known(hash, Form::of(&message))
     } else {
         GossipJudgement::News(message)
     })
@@ -314,8 +324,8 @@ fn error_judgement(error: &SubmitError) -> Option<GossipJudgement> {
 pub(super) async fn take_gossip_block(
     chain: ChainHandle,
     facts: Arc<FactsSource>,
-    source: PeerId,
-    block: Block,
+    source: Option<PeerId>,
+    block: Arc<Block>,
 ) -> Done {
     let hash = block.header.hash();
     let verdict = match verdict_of(chain.submit_block(block).await) {
@@ -329,6 +339,7 @@ pub(super) async fn take_gossip_block(
     match read_facts(&chain, facts).await {
         Ok(facts) => Done::GossipBody {
             source,
+            hash,
             verdict,
             has,
             facts,

@@ -40,7 +40,10 @@ impl Service {
 
     fn on_chain_event(&mut self, event: &ChainEvent) {
         match event {
-            ChainEvent::Connected { hash, block, .. } => self.announce(*hash, block),
+            ChainEvent::Connected { hash, block, .. } => {
+                self.compact_done(hash);
+                self.announce(*hash, block);
+            }
             ChainEvent::TipChanged { .. }
             | ChainEvent::HeadersAdvanced { .. }
             | ChainEvent::Rejected { .. } => self.refresh_facts(),
@@ -129,18 +132,30 @@ impl Service {
             }
             Done::GossipBody {
                 source,
+                hash,
                 verdict,
                 has,
                 facts,
             } => {
                 self.block_calls = self.block_calls.saturating_sub(1);
+                self.compact_done(&hash);
                 self.on_gossip_body(source, verdict);
                 self.on_gossip_taken(source, has, facts);
             }
             Done::GossipAnnounced { source, has, facts } => {
                 self.block_calls = self.block_calls.saturating_sub(1);
-                self.on_gossip_taken(source, has, facts);
+                self.on_gossip_taken(Some(source), has, facts);
             }
+            Done::CompactMatched { hash, matches } => {
+                let action = self.compact.matched(self.now(), hash, matches);
+                self.compact_action(action);
+            }
+            Done::CompactAssembled { hash, block } => {
+                let action = self.compact.assembled(hash, block);
+                self.compact_action(action);
+                self.serve_waiting(&hash);
+            }
+            Done::Announcement(publication) => self.publish(publication),
             Done::GossipTransactions {
                 source,
                 id,

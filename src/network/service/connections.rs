@@ -1,5 +1,7 @@
 //! Connections: greeting, watching, dropping.
 
+use std::time::Duration;
+
 use libp2p::{
     PeerId,
     core::ConnectedPoint,
@@ -12,7 +14,7 @@ use crate::{
     chain::{Event as NodeEvent, PeerEvent},
     network::{
         behaviour::protocol_id,
-        limits::{RESTART_AGE, STRANGER_TIME},
+        limits::STRANGER_TIME,
         peers::{Connection, Fault, Source, Verdict, ip_of, reachable, strip_peer_id},
         sync::{Event, PeerStatus},
     },
@@ -45,9 +47,12 @@ impl Service {
         if reserved {
             self.swarm.behaviour_mut().limits.bypass_peer_id(&id);
         }
-        let age = self.peers.get(&id).and_then(|peer| {
-            let first = peer.connections.first()?;
-            Some(now.saturating_sub(first.since))
+        let restart_age = self.config.link_times.restart_age;
+        let is_old = self.peers.get(&id).is_some_and(|peer| {
+            let first = peer.connections.first();
+            first.is_some_and(|first| {
+                Duration::from_millis(now.saturating_sub(first.since)) > restart_age
+            })
         });
         let first = self.peers.connect(
             id,
@@ -62,7 +67,7 @@ impl Service {
         tracing::debug!(peer = %id, %address, inbound, first, "connected");
         if first {
             self.send_status(id);
-        } else if age.is_some_and(|age| age > RESTART_AGE) {
+        } else if is_old {
             self.on_second_connection(id, connection, inbound);
         }
     }
@@ -106,6 +111,7 @@ impl Service {
         let now = self.now();
         self.dialer.lost(now, &id);
         self.sync_event(Event::PeerGone { peer: peer.key });
+        self.compact_gone(id, peer.key);
         self.publish_status();
     }
 
@@ -256,7 +262,7 @@ impl Service {
         }
         let unix = unix_now();
         let ban = self.book.ban(id, unix);
-        let time = std::time::Duration::from_secs(ban.until.saturating_sub(unix));
+        let time = Duration::from_secs(ban.until.saturating_sub(unix));
         tracing::warn!(peer = %id, ?fault, hours = time.as_secs() / 3_600, "peer banned");
         let gate = &mut self.swarm.behaviour_mut().gate;
         gate.refuse_peer(id, time);

@@ -19,6 +19,7 @@ use crate::{
         peers::Fault,
         sync::{BlockVerdict, Event, Facts, PeerStatus, SyncFault},
     },
+    primitives::{Block, BlockHeader},
     wire::BlockGossip,
 };
 
@@ -94,11 +95,9 @@ impl Service {
     ) {
         // Each form of a block is relayed once.
         let is_first = match &judgement {
-            GossipJudgement::News(BlockGossip::Whole(block)) => {
-                self.recent_blocks.note(block.hash(), Form::Whole)
-            }
-            GossipJudgement::News(BlockGossip::Header(header)) => {
-                self.recent_blocks.note(header.hash(), Form::Header)
+            GossipJudgement::News(message) => {
+                let hash = message.header().hash();
+                self.recent_blocks.note(hash, Form::of(message))
             }
             GossipJudgement::Known(hash, form) => self.recent_blocks.note(*hash, *form),
             GossipJudgement::UnknownParent
@@ -115,18 +114,17 @@ impl Service {
         self.report(id, source, relay);
         match judgement {
             GossipJudgement::News(BlockGossip::Whole(block)) => {
-                self.block_calls += 1;
-                let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
-                self.tasks
-                    .spawn(calls::take_gossip_block(chain, facts, source, block));
+                self.take_gossip_block(Some(source), Arc::new(block));
             }
+            GossipJudgement::News(BlockGossip::Compact(compact)) => {
+                if let Some(peer) = self.peers.get(&source) {
+                    let action = self.compact.announced(peer.key, compact);
+                    self.compact_action(action);
+                }
+            }
+            // The body is fetched like any other that the header chain lacks.
             GossipJudgement::News(BlockGossip::Header(header)) => {
-                // Compact announcements will be completed from the mempool here; until then the
-                // body is fetched like any other that the header chain lacks.
-                self.block_calls += 1;
-                let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
-                let call = calls::take_gossip_header(chain, facts, source, header);
-                self.tasks.spawn(call);
+                self.take_gossip_header(source, header);
             }
             GossipJudgement::UnknownParent => {
                 if let Some(peer) = self.peers.get(&source) {
@@ -142,9 +140,26 @@ impl Service {
         }
     }
 
+    /// Gives a gossiped block to the chain.
+    pub(super) fn take_gossip_block(&mut self, source: Option<PeerId>, block: Arc<Block>) {
+        self.block_calls += 1;
+        let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+        let call = calls::take_gossip_block(chain, facts, source, block);
+        self.tasks.spawn(call);
+    }
+
+    /// Gives the header of an announced block to the chain; sync then fetches what it lacks.
+    pub(super) fn take_gossip_header(&mut self, source: PeerId, header: BlockHeader) {
+        self.block_calls += 1;
+        let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+        let call = calls::take_gossip_header(chain, facts, source, header);
+        self.tasks.spawn(call);
+    }
+
     /// The chain has judged a gossiped body. An invalid one is not held against the sender, who
     /// relayed it after the header checks, as we did; its header cost real work.
-    pub(super) fn on_gossip_body(&mut self, source: PeerId, verdict: BlockVerdict) {
+    pub(super) fn on_gossip_body(&mut self, source: Option<PeerId>, verdict: BlockVerdict) {
+        let Some(source) = source else { return };
         match verdict {
             BlockVerdict::Accepted | BlockVerdict::Future | BlockVerdict::OurFault => {}
             BlockVerdict::Invalid => tracing::warn!(peer = %source, "a gossiped block is invalid"),
@@ -162,11 +177,12 @@ impl Service {
     /// that are still missing there can be asked of that peer, whatever its last status said.
     pub(super) fn on_gossip_taken(
         &mut self,
-        source: PeerId,
+        source: Option<PeerId>,
         has: Option<PeerStatus>,
         facts: Facts,
     ) {
-        if let (Some(status), Some(peer)) = (has, self.peers.get(&source)) {
+        let peer = source.and_then(|source| self.peers.get(&source));
+        if let (Some(status), Some(peer)) = (has, peer) {
             let peer = peer.key;
             self.sync_event(Event::PeerHas { peer, status });
         }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod chain;
+mod compact;
 mod connections;
 mod dialling;
 mod facts;
@@ -39,6 +40,7 @@ pub use start::spawn;
 use super::{
     NetworkConfig, NetworkError, NetworkStatus,
     behaviour::{Behaviour, BehaviourEvent},
+    compact::Compact,
     gossip::{Delivery, Outbox, RecentBlocks, Topics, drain_deliveries},
     handle::Command,
     peers::{AddressBook, Dialer, PeerTable, Scores, TargetId},
@@ -58,6 +60,8 @@ use facts::FactsSource;
 enum Outgoing {
     Status,
     Sync(RequestId),
+    /// For transactions of this announced block.
+    BlockTransactions(BlockHash),
 }
 
 /// The state of the task.
@@ -93,6 +97,9 @@ struct Service {
     outgoing: HashMap<(Protocol, OutboundRequestId), Outgoing>,
     serving: HashMap<(Protocol, InboundRequestId), PeerId>,
 
+    compact: Compact,
+    /// Requests for transactions of blocks that are not whole yet.
+    waiting: Vec<compact::Waiting>,
     outbox: Outbox,
     /// Blocks that came or went by gossip.
     recent_blocks: RecentBlocks,
@@ -200,6 +207,9 @@ impl Service {
             BehaviourEvent::Status(event) => self.on_request_event(Protocol::Status, event),
             BehaviourEvent::Headers(event) => self.on_request_event(Protocol::Headers, event),
             BehaviourEvent::Blocks(event) => self.on_request_event(Protocol::Blocks, event),
+            BehaviourEvent::BlockTransactions(event) => {
+                self.on_request_event(Protocol::BlockTransactions, event);
+            }
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Gate(never) => match never {},
             BehaviourEvent::Limits(never) => match never {},

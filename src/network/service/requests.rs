@@ -128,9 +128,15 @@ impl Service {
                 self.sync_failed(request, RequestFailure::RateLimited);
             }
             // Codecs decode answers of their own protocol only.
-            (Outgoing::Sync(request), Response::Status(_) | Response::RawBlocks(_)) => {
-                self.sync_failed(request, RequestFailure::Malformed);
+            (
+                Outgoing::Sync(request),
+                Response::Status(_) | Response::RawBlocks(_) | Response::BlockTransactions(_),
+            ) => self.sync_failed(request, RequestFailure::Malformed),
+            (Outgoing::BlockTransactions(hash), Response::BlockTransactions(transactions)) => {
+                let action = self.compact.answered(hash, transactions);
+                self.compact_action(action);
             }
+            (Outgoing::BlockTransactions(hash), _) => self.compact_unanswered(hash),
         }
     }
 
@@ -160,6 +166,12 @@ impl Service {
                     | OutboundFailure::Io(_) => RequestFailure::Broken,
                 };
                 self.sync_failed(request, failure);
+            }
+            Outgoing::BlockTransactions(hash) => {
+                self.compact_unanswered(hash);
+                if matches!(error, OutboundFailure::Io(e) if is_malformed_io(Some(e))) {
+                    self.punish(peer, Fault::BadRequest);
+                }
             }
         }
     }
@@ -196,6 +208,11 @@ impl Service {
                 self.send_answer(id, protocol, channel, answer);
                 self.on_status(id, status);
             }
+            Request::BlockTransactions(request) => {
+                peer.serving += 1;
+                self.serving.insert((protocol, request_id), id);
+                self.serve_block_transactions(id, request, channel);
+            }
             Request::Headers(_) | Request::Blocks(_) => {
                 peer.serving += 1;
                 self.serving.insert((protocol, request_id), id);
@@ -204,7 +221,9 @@ impl Service {
                     let response = match &request {
                         Request::Headers(request) => Ok(calls::serve_headers(&reader, request)),
                         Request::Blocks(hashes) => calls::serve_blocks(&reader, hashes),
-                        Request::Status(_) => Ok(Response::RateLimited),
+                        Request::Status(_) | Request::BlockTransactions(_) => {
+                            Ok(Response::RateLimited)
+                        }
                     };
                     match response {
                         Ok(response) => calls::Done::Served {
@@ -239,7 +258,10 @@ impl Service {
                     let bytes: usize = blocks.iter().map(Vec::len).sum();
                     peer.quotas.block_bytes.charge(bytes as u64);
                 }
-                Response::Status(_) | Response::Blocks(_) | Response::RateLimited => {}
+                Response::Status(_)
+                | Response::Blocks(_)
+                | Response::BlockTransactions(_)
+                | Response::RateLimited => {}
             }
         }
         let behaviour = self.swarm.behaviour_mut().requests(protocol);
@@ -268,6 +290,7 @@ fn admit(peer: &mut Peer, now: u64, request: &Request) -> bool {
             peer.quotas.block_bytes.left(now) > 0
                 && peer.quotas.blocks.take(now, hashes.len() as u64)
         }
+        Request::BlockTransactions(_) => peer.quotas.block_transactions.take(now, 1),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     mempool::MempoolHandle,
     network::{
         NetworkConfig, NetworkError, NetworkHandle, NetworkStatus, behaviour,
+        compact::Compact,
         gossip::{MeshSize, Outbox, RecentBlocks, Topics},
         limits::COMMAND_BUFFER,
         peers::{
@@ -121,6 +122,8 @@ pub fn spawn(
             facts_stale: false,
             outgoing: HashMap::new(),
             serving: HashMap::new(),
+            compact: Compact::default(),
+            waiting: Vec::new(),
             outbox: Outbox::default(),
             recent_blocks: RecentBlocks::default(),
             own_transactions: HashMap::new(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Outgoing, Service, calls};
 use crate::{
     network::{
-        gossip::Publication,
         peers::Fault,
         sync::{Action, Event, RequestFailure, RequestId},
     },
@@ -137,6 +136,6 @@ impl Service {
             tracing::debug!(height = tip.height, best, "a block is not announced");
             return;
         }
-        self.publish(Publication::block(hash, block));
+        self.publish_block(hash, Arc::clone(block));
     }
 }

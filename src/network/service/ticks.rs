@@ -44,6 +44,7 @@ impl Service {
             self.publish(publication);
         }
         self.sync_tick();
+        self.compact_tick(now);
         if self.telling && now >= self.ticks.tell {
             self.telling = false;
             self.ticks.tell = now + TELL_PAUSE;
@@ -130,7 +131,8 @@ impl Service {
     /// tip that we lack.)
     fn check_gossip(&mut self, now: u64) {
         let spacing = u64::from(self.chain.reader().spec().target_spacing);
-        let patience = (spacing * 10_000).max(60_000);
+        let silence = self.config.link_times.gossip_silence;
+        let patience = silence.max(Duration::from_secs(spacing * 10));
         let mut dead = Vec::new();
         for (id, peer) in self.peers.iter_mut() {
             let Some(told) = peer.untold else { continue };
@@ -143,7 +145,8 @@ impl Service {
                 continue;
             }
             peer.missed += 1;
-            if peer.missed >= MAX_MISSED && now.saturating_sub(peer.delivered_at) >= patience {
+            let silence = Duration::from_millis(now.saturating_sub(peer.delivered_at));
+            if peer.missed >= MAX_MISSED && silence >= patience {
                 dead.push(*id);
             }
         }
