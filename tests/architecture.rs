@@ -221,6 +221,39 @@ fn unsafe_code_stays_in_the_kernels_and_says_why_it_is_sound() {
     assert_eq!(found, UNSAFE, "files with unsafe code");
 }
 
+/// What decides in the network knows neither libp2p nor a clock, so that simulated time can drive it.
+#[test]
+fn trap12_what_decides_in_the_network_has_no_clock_and_no_libp2p() {
+    let network = root().join("src/network");
+    let pure = [
+        "sync",
+        "compact",
+        "quota.rs",
+        "gossip/outbox.rs",
+        "gossip/recent.rs",
+    ];
+    let mut seen = 0;
+    for path in sources(&network) {
+        let relative = path.strip_prefix(&network).expect("it is in there");
+        if !pure.iter().any(|pure| relative.starts_with(pure)) {
+            continue;
+        }
+        seen += 1;
+        let code = product_code(&path);
+        for word in [
+            "libp2p",
+            "Instant",
+            "SystemTime",
+            "unix_now",
+            "tokio",
+            "async",
+        ] {
+            assert!(!names(&code, word), "{} names {word}", path.display());
+        }
+    }
+    assert!(seen >= pure.len(), "the files have other names now");
+}
+
 #[test]
 fn files_are_small_and_say_what_they_are() {
     for path in sources(&root().join("src")) {

@@ -1,261 +1,17 @@
-//! Real nodes (chain, mempool, network) on loopback, with mDNS off: what they must do together.
+//! What honest nodes must do together.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use quarry::{
-    chain::{self, ChainHandle, ChainOptions, ChainWriter, system_clock},
-    consensus::{BLOCK_VERSION, ChainSpec, height_push, required_bits},
-    keys::{SecretKey, sign_input},
-    mempool::{self, MempoolHandle, MempoolTask, Policy, TxSource},
-    network::{self, NetworkConfig, NetworkError, NetworkHandle, sync::SyncState},
-    primitives::{
-        Amount, Block, BlockHash, BlockHeader, MerkleRoot, OutPoint, Script, Transaction, TxIn,
-        TxOut, UncheckedAmount,
-    },
+    consensus::ChainSpec,
+    mempool::TxSource,
+    network::{self, NetworkConfig, NetworkError, sync::SyncState},
+    primitives::BlockHash,
 };
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Regtest with coinbases that can be spent in the next block.
-fn spec() -> ChainSpec {
-    ChainSpec {
-        name: "loopback".into(),
-        coinbase_maturity: 1,
-        target_spacing: 5,
-        ..ChainSpec::regtest()
-    }
-}
-
-fn key() -> SecretKey {
-    SecretKey::from_bytes(&[7; 32]).expect("a small number is a key")
-}
-
-/// A node's folder, kept over restarts.
-struct Folder {
-    dir: TempDir,
-    /// 0 until the first start has chosen one.
-    port: u16,
-}
-
-struct Node {
-    chain: ChainHandle,
-    writer: ChainWriter,
-    mempool: MempoolHandle,
-    mempool_task: MempoolTask,
-    network: NetworkHandle,
-    task: JoinHandle<Result<(), NetworkError>>,
-    cancel: CancellationToken,
-    folder: Folder,
-    spec: ChainSpec,
-}
-
-impl Node {
-    async fn new(peers: &[&Self]) -> Self {
-        Self::start(spec(), None, peers).await
-    }
-
-    async fn start(spec: ChainSpec, folder: Option<Folder>, peers: &[&Self]) -> Self {
-        let mut folder = folder.unwrap_or_else(|| Folder {
-            dir: TempDir::new().expect("a temporary folder can be made"),
-            port: 0,
-        });
-        let path: PathBuf = folder.dir.path().join("db");
-        let options = ChainOptions {
-            sync_writes: false,
-            ..ChainOptions::default()
-        };
-        let (chain, writer) = chain::open(&path, spec.clone(), options).expect("the chain opens");
-        let (mempool, mempool_task) =
-            mempool::spawn(chain.clone(), Policy::default(), system_clock())
-                .expect("the mempool starts");
-        let listen = format!("127.0.0.1:{}", folder.port);
-        let config = NetworkConfig {
-            mdns: false,
-            peers: peers.iter().map(|peer| peer.address()).collect(),
-            ..NetworkConfig::new(folder.dir.path(), vec![listen.parse().expect("an address")])
-        };
-        let cancel = CancellationToken::new();
-        let (network, task) =
-            network::spawn(config, chain.clone(), mempool.clone(), cancel.clone())
-                .expect("the network starts");
-        until("the node listens", || {
-            !network.listen_addresses().is_empty()
-        })
-        .await;
-        let port = network.listen_addresses()[0]
-            .split('/')
-            .nth(4)
-            .map(str::parse);
-        folder.port = port.expect("a port").expect("a number");
-        Self {
-            chain,
-            writer,
-            mempool,
-            mempool_task,
-            network,
-            task,
-            cancel,
-            folder,
-            spec,
-        }
-    }
-
-    fn address(&self) -> String {
-        self.network.listen_addresses()[0].clone()
-    }
-
-    fn tip(&self) -> (u32, BlockHash) {
-        let tip = self.chain.reader().tip();
-        (tip.height, tip.hash)
-    }
-
-    fn peers(&self) -> usize {
-        self.network.status().borrow().peers
-    }
-
-    /// Mines a block with `outputs` worthless outputs of 34 bytes; `salt` makes blocks differ.
-    async fn mine(&self, salt: u32, outputs: usize) -> Block {
-        let reader = self.chain.reader();
-        let tip = reader.tip();
-        let height = tip.height + 1;
-        let time = tip.header.time.max(tip.median_time_past) + 1;
-        let mut script = height_push(height);
-        script.push(4);
-        script.extend_from_slice(&salt.to_le_bytes());
-        let to_us = Script::p2pkh(&key().public_key().pubkey_hash());
-        let mut coinbase = Transaction {
-            version: 1,
-            inputs: vec![TxIn {
-                previous_output: OutPoint::NULL,
-                script_sig: Script::from(script),
-                sequence: u32::MAX,
-            }],
-            outputs: vec![TxOut {
-                value: self.spec.subsidy_at(height).into(),
-                script_pubkey: to_us.clone(),
-            }],
-            lock_time: 0,
-        };
-        coinbase.outputs.extend(vec![
-            TxOut {
-                value: UncheckedAmount(0),
-                script_pubkey: to_us,
-            };
-            outputs
-        ]);
-        let mut block = Block {
-            header: BlockHeader {
-                version: BLOCK_VERSION,
-                prev_block: tip.hash,
-                merkle_root: MerkleRoot::default(),
-                time,
-                bits: required_bits(&self.spec, &reader.parent_context(), time).bits,
-                nonce: 0,
-            },
-            transactions: vec![coinbase],
-        };
-        block.header.merkle_root = block.compute_merkle_root().0;
-        let target = block.header.bits.to_target().expect("our own target");
-        while !target.is_met_by(&block.header.hash()) {
-            block.header.nonce += 1;
-        }
-        self.chain
-            .submit_block(block.clone())
-            .await
-            .expect("our own block is valid");
-        block
-    }
-
-    async fn mine_many(&self, salt: u32, count: u32) {
-        for _ in 0..count {
-            self.mine(salt, 0).await;
-        }
-    }
-
-    /// Stops the network without a farewell, as a crash would, and the rest in order.
-    async fn crash(self) -> Folder {
-        self.task.abort();
-        let _ = self.task.await;
-        Self::end(self.chain, self.writer, self.mempool, self.mempool_task).await;
-        self.folder
-    }
-
-    async fn stop(self) -> Folder {
-        self.cancel.cancel();
-        self.task
-            .await
-            .expect("the task does not panic")
-            .expect("the task ends well");
-        Self::end(self.chain, self.writer, self.mempool, self.mempool_task).await;
-        self.folder
-    }
-
-    async fn end(
-        chain: ChainHandle,
-        writer: ChainWriter,
-        mempool: MempoolHandle,
-        mempool_task: MempoolTask,
-    ) {
-        mempool.stop().await;
-        tokio::task::spawn_blocking(move || {
-            let _ = mempool_task.join();
-        })
-        .await
-        .expect("the mempool ends");
-        chain.stop().await;
-        drop((chain, mempool));
-        tokio::task::spawn_blocking(move || writer.join())
-            .await
-            .expect("the chain does not panic")
-            .expect("the chain ends well");
-    }
-}
-
-/// Waits until `condition` holds, 20 s at most.
-async fn until(what: &str, condition: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
-}
-
-async fn agree(what: &str, nodes: &[&Node]) -> Duration {
-    until(what, || {
-        nodes.iter().all(|node| node.tip() == nodes[0].tip())
-    })
-    .await
-}
-
-/// A signed payment of the coinbase of `block` to ourselves.
-fn spend(block: &Block, fee: u64) -> Transaction {
-    let coinbase = &block.transactions[0];
-    let owner = key().public_key().pubkey_hash();
-    let value = coinbase.outputs[0].value.0 - fee;
-    let mut payment = Transaction {
-        version: 1,
-        inputs: vec![TxIn {
-            previous_output: OutPoint {
-                txid: coinbase.txid(),
-                vout: 0,
-            },
-            script_sig: Script::default(),
-            sequence: u32::MAX,
-        }],
-        outputs: vec![TxOut {
-            value: Amount::from_units(value).expect("less than it was").into(),
-            script_pubkey: Script::p2pkh(&owner),
-        }],
-        lock_time: 0,
-    };
-    sign_input(&mut payment, 0, &key());
-    payment
-}
+use crate::node::{Node, agree, spec, spend, until};
 
 /// `c` knows `b` only, `b` knows `a` only.
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +96,7 @@ async fn p17_two_partitions_heal_and_agree_on_the_most_work() {
     }
 }
 
-/// Trap 4: a node that comes back with the same key must be heard.
+/// A node that comes back with the same key must be heard.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_node_comes_back_into_the_gossip() {
     let a = Node::new(&[]).await;
@@ -428,7 +184,7 @@ async fn a_payment_made_alone_arrives_when_somebody_comes() {
 
 /// Trap 1: with too little headroom a burst of messages near the limit kills the link for good.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_burst_of_large_messages_leaves_the_gossip_alive() {
+async fn trap01_a_burst_of_large_messages_leaves_the_gossip_alive() {
     let a = Node::new(&[]).await;
     let b = Node::new(&[&a]).await;
     a.mine(0, 0).await;

@@ -1,0 +1,10 @@
+//! The network on real sockets.
+
+mod alone;
+mod attacks;
+mod compact;
+mod hostile;
+mod namespace;
+mod node;
+mod together;
+mod traps;
