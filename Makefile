@@ -12,7 +12,7 @@ MANIFESTS := Cargo.toml tests/oracle/Cargo.toml fuzz/Cargo.toml
 .PHONY: $(shell awk -F: '/^[a-z-]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## List the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build Quarry and start a mining node; ARGS="--no-mine" passes arguments to `quarry up`
 	@deploy/setup
@@ -53,6 +53,14 @@ bench-import: ## Time imports of block files beside Bitcoin Core's kernel; QUARR
 	@deploy/setup tests
 	cargo build --release --locked --manifest-path tests/oracle/Cargo.toml --bin kernel_import
 	QUARRY_KERNEL_IMPORT="$(CARGO_TARGET_DIR)/release/kernel_import" cargo bench --profile release --locked --bench import
+
+bench-propagation: ## Measure how a block travels through ten nodes; QUARRY_BENCH_BLOCKS (20)
+	@deploy/setup
+	cargo bench --profile release --locked --bench propagation
+
+bench-payments: ## Send payments through five nodes; QUARRY_BENCH_RATE (2000, or "most"), QUARRY_BENCH_SECONDS (60)
+	@deploy/setup
+	cargo bench --profile release --locked --bench payments
 
 bench-miner: ## Measure the search for blocks, each kernel that works here; ARGS="--rounds 21" passes arguments on
 	@deploy/setup
