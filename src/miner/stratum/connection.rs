@@ -2,12 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::jobs::Work;
@@ -86,22 +85,13 @@ async fn talk(
     let (reader, mut writer) = stream.into_split();
     let mut lines = Lines::new(reader);
     let mut throttle = Throttle::new(shared.now().uptime);
+    let mut next_line = Instant::now();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let reaction = tokio::select! {
-            line = lines.next() => match line {
-                Ok(Some(line)) => {
-                    let wait = throttle.take(shared.now().uptime);
-                    if wait > Duration::ZERO {
-                        sleep(wait).await;
-                    }
-                    session.on_line(&line, shared.now())
-                }
-                Ok(None) => return "the miner hung up",
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return "a line is too long",
-                Err(_) => return "the connection broke",
-            },
+            // News come first: no share is taken for a job whose tip has passed.
+            biased;
             changed = work.changed() => {
                 let latest = work.borrow_and_update().clone();
                 match (changed, latest) {
@@ -111,6 +101,16 @@ async fn talk(
                 }
             }
             _ = ticks.tick() => session.on_tick(shared.now()),
+            line = line_after(next_line, &mut lines) => match line {
+                Ok(Some(line)) => {
+                    let now = shared.now();
+                    next_line = Instant::now() + throttle.take(now.uptime);
+                    session.on_line(&line, now)
+                }
+                Ok(None) => return "the miner hung up",
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return "a line is too long",
+                Err(_) => return "the connection broke",
+            },
         };
         let Reaction {
             block,
@@ -136,6 +136,15 @@ async fn talk(
             return reason;
         }
     }
+}
+
+/// The next line, not read before `time`.
+async fn line_after<R: AsyncRead + Unpin>(
+    time: Instant,
+    lines: &mut Lines<R>,
+) -> io::Result<Option<Vec<u8>>> {
+    sleep_until(time).await;
+    lines.next().await
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Throttle {
         }
     }
 
-    /// Takes a permission for one line; returns how long to wait before the line is looked at.
+    /// Takes a permission for one line; returns how long to wait before the next is read.
     pub(super) fn take(&mut self, now: Duration) -> Duration {
         let filled = now.saturating_sub(self.at).as_secs_f64() * LINES_PER_SECOND;
         self.at = now;

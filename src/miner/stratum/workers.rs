@@ -211,7 +211,8 @@ impl Workers {
             listening,
             connections: book.totals.connections,
             active_workers: workers.clone().filter(is_active).count(),
-            hash_rate: workers.map(|worker| worker.rate.per_second(now)).sum(),
+            // Not `sum`, which is -0 where there is nothing to add.
+            hash_rate: workers.fold(0.0, |sum, worker| sum + worker.rate.per_second(now)),
             accepted: book.totals.accepted,
             stale: book.totals.stale,
             rejected: book.totals.rejected,
