@@ -75,7 +75,8 @@ const LAYERS: [(&str, &[&str]); 15] = [
 ];
 
 /// Outside crates that only one module may name.
-const CONFINED: [(&str, &str); 5] = [
+const CONFINED: [(&str, &str); 6] = [
+    ("bitcoin", "wallet"),
     ("rocksdb", "storage"),
     ("bincode", "storage"),
     ("k256", "keys"),

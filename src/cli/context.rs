@@ -10,6 +10,7 @@ use crate::consensus::ChainSpec;
 use crate::keys::Address;
 use crate::node::{ChainChoiceError, DataFolder, NetworkFolder, Settings, shell_word};
 use crate::primitives::PubkeyHash;
+use crate::wallet::wallet_file;
 
 /// Where a command works and how it prints.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub(super) struct Context {
     pub(super) out: Output,
     /// Where a passphrase comes from.
     pub(super) passphrase: PassphraseSource,
+    /// The name of the wallet that was asked for, if one was.
+    pub(super) wallet: Option<String>,
+    /// The wallet's file.
+    pub(super) wallet_file: PathBuf,
 }
 
 impl Context {
@@ -40,7 +45,12 @@ impl Context {
                     CliError::failure(error)
                 }
             })?;
+        let wallet = global.wallet.clone().filter(|name| !name.is_empty());
+        let name = wallet.as_deref().unwrap_or_default();
+        let wallet_file = wallet_file(folder.path(), name).or_bad("--wallet")?;
         Ok(Self {
+            wallet,
+            wallet_file,
             folder,
             settings,
             spec,

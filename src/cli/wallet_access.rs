@@ -1,18 +1,21 @@
 //! The wallet as commands use it: opened, made, unlocked.
 
+use serde_json::json;
+
 use super::context::Context;
 use super::error::{CliResult, Context as _};
 use crate::primitives::PubkeyHash;
+use crate::rpc::{Client, code};
 use crate::wallet::{Wallet, WalletError};
 
 /// The wallet of the data folder, which must exist.
 pub(super) fn open(context: &Context) -> CliResult<Wallet> {
-    Wallet::open(context.folder.wallet_file()).or_fail()
+    Wallet::open(&context.wallet_file).or_fail()
 }
 
 /// The wallet of the data folder, if there is one.
 pub(super) fn open_if_any(context: &Context) -> CliResult<Option<Wallet>> {
-    match Wallet::open(context.folder.wallet_file()) {
+    match Wallet::open(&context.wallet_file) {
         Ok(wallet) => Ok(Some(wallet)),
         Err(WalletError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error).or_fail(),
@@ -27,10 +30,21 @@ pub(super) fn open_or_make(context: &Context) -> CliResult<Wallet> {
     }
     let passphrase = context.passphrase.given()?;
     let passphrase = passphrase.as_deref().map(String::as_str);
-    match Wallet::create(context.folder.wallet_file(), passphrase) {
+    match Wallet::create(&context.wallet_file, passphrase) {
         Err(WalletError::AlreadyExists { .. }) => open(context),
         made => made.or_fail(),
     }
+}
+
+/// The node, calling methods of the command's wallet, which it loads if it has not.
+pub(super) fn through_node(context: &Context, client: Client) -> CliResult<Client> {
+    let name = context.wallet.as_deref().unwrap_or_default();
+    match client.call("loadwallet", json!([name])) {
+        Ok(_) => {}
+        Err(error) if error.code() == Some(code::WALLET_ALREADY_LOADED) => {}
+        Err(error) => return Err(error).or_fail(),
+    }
+    Ok(client.for_wallet(name))
 }
 
 /// Unlocks the wallet, if it is locked.

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use k256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
-use k256::ecdsa::{Signature as EcdsaSignature, SigningKey, VerifyingKey};
+use k256::ecdsa::{RecoveryId, Signature as EcdsaSignature, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
 
 use crate::primitives::{PubkeyHash, hash160};
 
@@ -84,6 +85,20 @@ impl SecretKey {
             .expect("a 32-byte digest can be signed");
         Signature(signature.normalize_s())
     }
+
+    /// The same with what is needed to recover the public key from signature and digest.
+    pub(super) fn sign_recoverable(&self, digest: &[u8; 32]) -> (EcdsaSignature, RecoveryId) {
+        // The curve's signatures have a low S, and the recovery fits that.
+        self.0.sign_prehash_recoverable(digest)
+    }
+
+    /// The 32 bytes that [`from_bytes`](Self::from_bytes) reads.
+    ///
+    /// # Security
+    /// They are the key: show them to nobody who may not spend.
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes().into())
+    }
 }
 
 impl fmt::Debug for SecretKey {
@@ -93,7 +108,7 @@ impl fmt::Debug for SecretKey {
 }
 
 impl PublicKey {
-    fn from_point(point: VerifyingKey) -> Self {
+    pub(super) fn from_point(point: VerifyingKey) -> Self {
         let mut bytes = [0; 33];
         bytes.copy_from_slice(point.to_sec1_point(true).as_bytes());
         Self { bytes, point }

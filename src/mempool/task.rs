@@ -155,10 +155,13 @@ impl Task {
                     }
                     Some(Command::Ask(question)) => {
                         self.catch_up().await?;
+                        // Before the answer: whoever has it, and looks at the events then, finds all that led to it.
+                        self.publish();
                         question(&self.pool);
                     }
                     Some(Command::Submit { transactions, source, dry_run, reply }) => {
                         let answers = self.submit(transactions, source, dry_run).await?;
+                        self.publish();
                         // Whoever asked may have gone.
                         let _ = reply.send(answers);
                     }

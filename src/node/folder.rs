@@ -3,7 +3,8 @@
 //! ```text
 //! <data folder>/quarry.toml         settings, written by people
 //! <data folder>/network.toml        the spec of the folder's own network, written by `init-blockchain`
-//! <data folder>/wallet.json         the wallet, shared by the networks
+//! <data folder>/wallet.json         the default wallet, shared by the networks
+//! <data folder>/wallets/            wallets with names
 //! <data folder>/<network>/db        the database; `mending` tells what may stand beside it
 //! <data folder>/<network>/.cookie   the password of the RPC, new at each start
 //! <data folder>/<network>/node.json the running node, see `node_file`

@@ -184,7 +184,7 @@ impl Starting {
             stratum: stratum.clone(),
             network: Some(network.clone()),
             expects_peers: expects_peers(config),
-            wallet: WalletService::new(config.folder.wallet_file()),
+            wallet: WalletService::new(config.folder.path()),
             long_polls: LongPolls::default(),
             stop: self.cancel.clone(),
             clock: self.time.clock(),

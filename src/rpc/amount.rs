@@ -16,6 +16,17 @@ pub(super) fn amount(amount: Amount) -> Value {
     Value::Number(number)
 }
 
+/// Coins with eight decimals, of base units that may be less than nothing.
+pub(super) fn signed_amount(units: i128) -> Value {
+    let whole = u64::try_from(units.unsigned_abs()).unwrap_or(u64::MAX);
+    let value = Amount::from_units(whole).unwrap_or(Amount::MAX);
+    let sign = if units < 0 { "-" } else { "" };
+    let number: Number = format!("{sign}{}", value.to_decimal_string8())
+        .parse()
+        .expect("a sign before digits around a point is a JSON number");
+    Value::Number(number)
+}
+
 /// Reads coins: a plain decimal, or JSON's scientific notation (`1e-8`), which some clients write.
 ///
 /// # Errors

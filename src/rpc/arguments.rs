@@ -130,14 +130,9 @@ impl<'a> Arguments<'a> {
 
     /// An amount, if given.
     pub(super) fn amount(&self, name: &str) -> Result<Option<Amount>, RpcError> {
-        let text = match self.value(name) {
-            None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        parse_amount(&text)
-            .map(Some)
-            .map_err(|error| amount_error(name, &error))
+        self.value(name)
+            .map(|value| amount_of(name, value))
+            .transpose()
     }
 
     /// An amount above 0 that the table requires.
@@ -189,6 +184,15 @@ impl<'a> Arguments<'a> {
             RpcError::new(code::DESERIALIZATION_ERROR, format!("{failure} ({error})"))
         })
     }
+}
+
+/// Reads an amount: coins as a number or a text. `name` is what the message calls it.
+pub(super) fn amount_of(name: &str, value: &Value) -> Result<Amount, RpcError> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    parse_amount(&text).map_err(|error| amount_error(name, &error))
 }
 
 /// A method asked for a parameter that its table row does not require: a bug.

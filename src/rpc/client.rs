@@ -87,6 +87,8 @@ pub struct Client {
     file: PathBuf,
     node: NodeFile,
     authorization: Zeroizing<String>,
+    /// Where requests go: `/`, or the path of a wallet.
+    path: String,
 }
 
 impl Client {
@@ -104,6 +106,7 @@ impl Client {
         let mut client = Self {
             agent: agent(),
             authorization: Zeroizing::new(String::new()),
+            path: "/".to_owned(),
             file,
             node,
         };
@@ -135,6 +138,14 @@ impl Client {
         &self.node
     }
 
+    /// The same client, calling methods of one wallet; the default one's name is empty.
+    #[must_use]
+    pub fn for_wallet(self, name: &str) -> Self {
+        // A wallet's name has nothing else that a path may not have.
+        let path = format!("/wallet/{}", name.replace(' ', "%20"));
+        Self { path, ..self }
+    }
+
     /// Calls a method; `params` is a list or an object. Waits as long as the node works on it.
     ///
     /// # Errors
@@ -161,7 +172,7 @@ impl Client {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let sent = self
             .agent
-            .post(format!("http://{}/", self.address()))
+            .post(format!("http://{}{}", self.address(), self.path))
             .config()
             .timeout_global(limit)
             .build()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::chain::SubmitError;
 use crate::keys::AddressError;
-use crate::wallet::{LedgerError, PaymentError, WalletError};
+use crate::wallet::{DescriptorError, LedgerError, PaymentError, WalletError};
 
 /// Names every code, and lists them for the documentation.
 macro_rules! codes {
@@ -46,14 +46,20 @@ codes! {
     CLIENT_NOT_CONNECTED = -9;
     /// The node catches up with the network.
     CLIENT_IN_INITIAL_DOWNLOAD = -10;
+    /// A label that no address has, or that none may have.
+    WALLET_INVALID_LABEL_NAME = -11;
     /// The wallet must be unlocked first.
     WALLET_UNLOCK_NEEDED = -13;
     /// The passphrase is wrong.
     WALLET_PASSPHRASE_INCORRECT = -14;
     /// The wallet has no passphrase.
     WALLET_WRONG_ENC_STATE = -15;
+    /// There is nothing to encrypt.
+    WALLET_ENCRYPTION_FAILED = -16;
     /// There is no wallet.
     WALLET_NOT_FOUND = -18;
+    /// There are several wallets, and the request does not say which.
+    WALLET_NOT_SPECIFIED = -19;
     /// The database failed.
     DATABASE_ERROR = -20;
     /// Bytes that do not decode.
@@ -70,6 +76,12 @@ codes! {
     VERIFY_ALREADY_IN_UTXO_SET = -27;
     /// The node runs without a network.
     CLIENT_P2P_DISABLED = -31;
+    /// A parameter of former versions of Bitcoin Core.
+    METHOD_DEPRECATED = -32;
+    /// The wallet is loaded.
+    WALLET_ALREADY_LOADED = -35;
+    /// There is a wallet of this name.
+    WALLET_ALREADY_EXISTS = -36;
 }
 
 /// The error of a method call.
@@ -148,7 +160,10 @@ impl From<WalletError> for RpcError {
                 code::WALLET_UNLOCK_NEEDED
             }
             WalletError::NotEncrypted => code::WALLET_WRONG_ENC_STATE,
-            WalletError::EmptyPassphrase => code::INVALID_PARAMETER,
+            WalletError::EmptyPassphrase
+            | WalletError::ImportRange { .. }
+            | WalletError::TextTooLong { .. } => code::INVALID_PARAMETER,
+            WalletError::AlreadyExists { .. } => code::WALLET_ALREADY_EXISTS,
             _ => code::WALLET_ERROR,
         };
         Self::new(code, error.to_string())
@@ -162,6 +177,8 @@ impl From<PaymentError> for RpcError {
             PaymentError::NotEnoughFunds { .. } => code::WALLET_INSUFFICIENT_FUNDS,
             PaymentError::AmountZero { .. } => code::TYPE_ERROR,
             PaymentError::SumOverflow
+            | PaymentError::NoSuchOutput(_)
+            | PaymentError::DuplicateCoin(_)
             | PaymentError::FeeRateTooHigh { .. }
             | PaymentError::NoRecipients => code::INVALID_PARAMETER,
             PaymentError::NotOurs(_) => code::INVALID_ADDRESS_OR_KEY,
@@ -174,5 +191,11 @@ impl From<PaymentError> for RpcError {
 impl From<LedgerError> for RpcError {
     fn from(error: LedgerError) -> Self {
         Self::new(code::DATABASE_ERROR, error.to_string())
+    }
+}
+
+impl From<DescriptorError> for RpcError {
+    fn from(error: DescriptorError) -> Self {
+        Self::new(code::INVALID_ADDRESS_OR_KEY, error.to_string())
     }
 }

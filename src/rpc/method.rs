@@ -15,6 +15,7 @@ use crate::http::Place;
 use super::arguments::Arguments;
 use super::context::RpcContext;
 use super::error::RpcError;
+use super::wallet_service::LoadedWallet;
 
 /// What a method answers.
 pub(super) type Answer = Result<Value, RpcError>;
@@ -36,6 +37,14 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The wallet that the request means.
+    ///
+    /// # Errors
+    /// It is not loaded, or there are several.
+    pub(super) fn wallet(&self) -> Result<LoadedWallet, RpcError> {
+        self.context.wallet.select(self.wallet)
+    }
+
     /// Waits for an event, at most for `limit`; other requests run meanwhile. `None` when the time is over, the client gone, or
     /// the node stops.
     pub(super) fn wait<T>(
@@ -115,6 +124,8 @@ pub(super) enum Kind {
     Object,
     /// A list or an object.
     ListOrObject,
+    /// A whole number or a list, such as the end of a range or both of its ends.
+    IntegerOrList,
     /// Anything; taken for compatibility and not looked at.
     Ignored,
 }
@@ -135,6 +146,7 @@ impl Kind {
             Self::List => &["array"],
             Self::Object => &["object"],
             Self::ListOrObject => &["array", "object"],
+            Self::IntegerOrList => &["integer", "array"],
             Self::Ignored => &[],
         }
     }
@@ -150,6 +162,7 @@ impl Kind {
             Self::List => "array",
             Self::Object => "object",
             Self::ListOrObject => "array or object",
+            Self::IntegerOrList => "numeric or array",
             Self::Ignored => "any",
         }
     }
@@ -161,6 +174,7 @@ impl Kind {
             Self::Boolean => "bool",
             Self::Integer | Self::Verbosity | Self::Amount => "number",
             Self::IntegerOrText => "number or string",
+            Self::IntegerOrList => "number or array",
             Self::List => "array",
             Self::Object => "object",
             Self::ListOrObject => "array or object",
@@ -187,7 +201,7 @@ impl Kind {
     pub(super) const fn example(self) -> &'static str {
         match self {
             Self::Text => r#""text""#,
-            Self::Integer | Self::Verbosity | Self::IntegerOrText => "1",
+            Self::Integer | Self::Verbosity | Self::IntegerOrText | Self::IntegerOrList => "1",
             Self::Boolean => "true",
             Self::Amount => "0.1",
             Self::List => "[]",

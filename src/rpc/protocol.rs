@@ -223,13 +223,6 @@ fn execute(caller: &Caller<'_>, request: Request) -> (Version, Option<Value>, An
             wallet,
             place,
         };
-        // There is one, and it has no name.
-        if call.wallet.is_some_and(|name| !name.is_empty()) {
-            return Err(RpcError::new(
-                code::WALLET_NOT_FOUND,
-                "Requested wallet does not exist or is not loaded",
-            ));
-        }
         (method.run)(&call)
     });
     (version, id, result)

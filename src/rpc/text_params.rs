@@ -59,7 +59,8 @@ fn value(param: Option<(&str, Kind)>, text: &str) -> Result<Value, RpcError> {
             | Kind::Verbosity
             | Kind::List
             | Kind::Object
-            | Kind::ListOrObject,
+            | Kind::ListOrObject
+            | Kind::IntegerOrList,
         )) => serde_json::from_str(text).map_err(|_| {
             let text: String = text.chars().take(80).collect();
             RpcError::invalid_parameter(format!(

@@ -29,6 +29,32 @@ const READ_TRIES: u32 = 16;
 /// Permission bits that must be off: everything for group and others.
 const FORBIDDEN_MODE: u32 = 0o077;
 
+/// By what a file that was replaced is told from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    identity: (u64, u64),
+    len: u64,
+    mode: u32,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Of what is at `path` now, be it a link; `None` if there is nothing to be seen.
+    ///
+    /// Two files of one length that took the same place on the disk within one tick of its clock look alike, so writers read
+    /// anew in any case.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let seen = fs::symlink_metadata(path).ok()?;
+        Some(Self {
+            identity: (seen.dev(), seen.ino()),
+            len: seen.len(),
+            mode: seen.mode(),
+            changed: (seen.ctime(), seen.ctime_nsec()),
+        })
+    }
+}
+
 /// Reads the whole file.
 ///
 /// # Security

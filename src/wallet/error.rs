@@ -80,6 +80,44 @@ pub enum WalletError {
         /// The BIP44 coin type asked for.
         coin_type: u32,
     },
+    /// The wallet watches only.
+    #[error(
+        "the wallet has no private keys; it can watch and prepare payments, and another wallet must sign"
+    )]
+    WatchOnly,
+    /// A descriptor without private key, for a wallet that has those of all others.
+    #[error(
+        "this wallet has private keys, so it takes descriptors with private keys only; make a wallet without (createwallet with disable_private_keys) to watch"
+    )]
+    ImportWithoutKey,
+    /// A descriptor with a private key, for a wallet that watches.
+    #[error(
+        "this wallet has no private keys and takes none; give the public form of the descriptor"
+    )]
+    ImportWithKey,
+    /// A range that is none.
+    #[error(
+        "the range must begin below its end, end below 2147483648 and have at most {max} indexes"
+    )]
+    ImportRange {
+        /// Most indexes.
+        max: u32,
+    },
+    /// A wallet that makes no addresses.
+    #[error(
+        "the wallet has no keys to make this address of; import a descriptor with a range and make it active"
+    )]
+    NoActiveDescriptor,
+    /// A label or comment that would fill the file.
+    #[error("the {what} has {found} bytes; at most {max} are kept")]
+    TextTooLong {
+        /// What it is.
+        what: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// Most bytes.
+        max: usize,
+    },
     /// `unlock` on a wallet without a passphrase.
     #[error("the wallet has no passphrase, so there is nothing to unlock")]
     NotEncrypted,

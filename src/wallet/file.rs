@@ -1,15 +1,17 @@
-//! The format of `wallet.json`, version 1, and what makes a file well-formed.
+//! The format of wallet files, versions 1 and 2, and what makes a file well-formed.
 //!
 //! In clear: the header, each network's extended public key and the addresses handed out, so that a locked wallet can
-//! list them and make more. Secret: the entropy, as a phrase in a wallet without passphrase, else sealed.
+//! list them and make more. Secret: the entropy, as a phrase in a wallet without passphrase, else sealed. Version 2 adds
+//! imported descriptors, labels, payments that were sent, and wallets without private keys; a file that has none of these is
+//! written as version 1, so that older programs can read it.
 //!
 //! # Invariants
 //! A file that [`WalletFile::parse`] returns is byte for byte what [`WalletFile::render`] writes, its checksum fits,
-//! exactly one of `phrase` and `encryption` is there, and in each account the indices of a branch count up from 0
-//! without gap to the next index. The checksum finds accidents; intent is found by the seal and by
+//! exactly one of `phrase` and `encryption` is there (neither in a wallet without private keys), and in each account the indices of
+//! a branch count up from 0 without gap to the next index. The checksum finds accidents; intent is found by the seal and by
 //! [`WalletFile::check_accounts`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -20,12 +22,17 @@ use crate::primitives::{PubkeyHash, sha256d};
 
 use super::error::WalletError;
 use super::hd::{AccountKey, AccountPublic, Branch, INDEX_END};
+use super::records::{ImportRecord, OutgoingRecord, is_false};
 use super::seal::Sealed;
 
 /// The value of `format` in every version.
 const FORMAT: &str = "quarry-wallet";
-/// The version this program reads and writes.
-pub(super) const VERSION: u32 = 1;
+/// The newest version this program reads and writes.
+pub(super) const VERSION: u32 = 2;
+/// The version of a file that holds nothing that came with version 2.
+const FIRST_VERSION: u32 = 1;
+/// The version that seals are bound to. What is sealed has not changed since the first.
+const SEAL_VERSION: u32 = 1;
 /// Room for one address in the file, generously; see [`WalletFile::render`].
 const ADDRESS_BYTES: usize = 256;
 
@@ -75,6 +82,18 @@ pub(super) struct WalletFile {
     pub(super) encryption: Option<Sealed>,
     /// One entry a coin type, in the order of first use.
     pub(super) accounts: Vec<Account>,
+    /// There are no private keys: it watches imported descriptors.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) watch_only: bool,
+    /// Imported descriptors, in the order of their import.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) imports: Vec<ImportRecord>,
+    /// Names of addresses, the wallet's own and others'.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) labels: BTreeMap<PubkeyHash, String>,
+    /// Payments that were sent and are not buried in the chain yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) outgoing: Vec<OutgoingRecord>,
     /// Double SHA-256, in hex, of the compact JSON of all the above with this field empty.
     checksum: String,
 }
@@ -134,7 +153,7 @@ impl Account {
         }
     }
 
-    fn public(&self) -> Option<AccountPublic> {
+    pub(super) fn public(&self) -> Option<AccountPublic> {
         AccountPublic::parse(&self.xpub)
     }
 
@@ -234,12 +253,16 @@ impl WalletFile {
     pub(super) fn new(id: PubkeyHash, created: u64) -> Self {
         Self {
             format: FORMAT.to_owned(),
-            version: VERSION,
+            version: FIRST_VERSION,
             created,
             id,
             phrase: None,
             encryption: None,
             accounts: Vec::new(),
+            watch_only: false,
+            imports: Vec::new(),
+            labels: BTreeMap::new(),
+            outgoing: Vec::new(),
             checksum: String::new(),
         }
     }
@@ -247,7 +270,7 @@ impl WalletFile {
     pub(super) fn header(&self) -> Header {
         Header {
             format: FORMAT,
-            version: VERSION,
+            version: SEAL_VERSION,
             created: self.created,
             id: self.id,
         }
@@ -256,7 +279,8 @@ impl WalletFile {
     /// The bytes of the file, checksum included.
     pub(super) fn render(&self) -> Zeroizing<Vec<u8>> {
         let mut whole = self.clone();
-        whole.checksum = self.compute_checksum();
+        whole.version = self.needed_version();
+        whole.checksum = whole.compute_checksum();
         let mut bytes = self.buffer();
         serde_json::to_writer_pretty(&mut *bytes, &whole).expect(ALWAYS_JSON);
         bytes.push(b'\n');
@@ -271,10 +295,45 @@ impl WalletFile {
         hex::encode(sha256d(&bytes))
     }
 
+    /// The oldest version that has room for what the file holds.
+    fn needed_version(&self) -> u32 {
+        let is_first = !self.watch_only
+            && self.imports.is_empty()
+            && self.labels.is_empty()
+            && self.outgoing.is_empty();
+        if is_first { FIRST_VERSION } else { VERSION }
+    }
+
     /// A buffer large enough that writing does not move it, which would leave copies of the phrase in freed memory.
     fn buffer(&self) -> Zeroizing<Vec<u8>> {
         let addresses: usize = self.accounts.iter().map(|a| a.addresses.len() + 2).sum();
-        Zeroizing::new(Vec::with_capacity(2048 + addresses * ADDRESS_BYTES))
+        let records = addresses + self.imports.len() + self.labels.len() + self.outgoing.len();
+        let secrets = self.imports.iter().filter_map(|i| i.secret.as_ref());
+        // A character of a label is at most six of JSON.
+        let labels = self.labels.values().map(|label| 6 * label.len());
+        let noted = self
+            .outgoing
+            .iter()
+            .map(|o| o.tx.len() + 6 * (o.comment.len() + o.to.len()) + ADDRESS_BYTES);
+        let texts: usize = self
+            .imports
+            .iter()
+            .map(|import| import.descriptor.len() + ADDRESS_BYTES)
+            .chain(secrets.map(String::len))
+            .chain(labels)
+            .chain(noted)
+            .sum();
+        Zeroizing::new(Vec::with_capacity(2048 + texts + records * ADDRESS_BYTES))
+    }
+
+    /// Unix time in seconds of the wallet's making.
+    pub(super) const fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// What of the version the file has, for people.
+    pub(super) const fn version(&self) -> u32 {
+        self.version
     }
 
     /// Reads and checks the bytes of the file at `path` (which is only named in errors).
@@ -299,8 +358,9 @@ impl WalletFile {
             return Err(corrupt("it was changed by another program".to_owned()));
         }
         match (&file.phrase, &file.encryption) {
-            (Some(_), None) => {}
-            (None, Some(sealed)) => {
+            (None, None) if file.watch_only && file.accounts.is_empty() => {}
+            (Some(_), None) if !file.watch_only => {}
+            (None, Some(sealed)) if !file.watch_only => {
                 sealed
                     .check_shape()
                     .map_err(|what| corrupt(what.to_owned()))?;
@@ -311,6 +371,21 @@ impl WalletFile {
                     "it needs either a phrase or an encrypted one".to_owned(),
                 ));
             }
+        }
+        for import in &file.imports {
+            import.check().map_err(corrupt)?;
+            if import.secret.is_some() == file.watch_only {
+                return Err(corrupt(
+                    "a wallet has private keys for all of its descriptors or for none".to_owned(),
+                ));
+            }
+        }
+        if file
+            .outgoing
+            .iter()
+            .any(|sent| sent.transaction().is_none())
+        {
+            return Err(corrupt("a payment that was sent cannot be read".to_owned()));
         }
         let mut coin_types = HashSet::new();
         let mut hashes = HashSet::new();
@@ -375,7 +450,7 @@ fn check_version(bytes: &[u8], path: &Path) -> Result<(), WalletError> {
     if probe.format != FORMAT {
         return Err(corrupt("it is not a wallet file of quarry"));
     }
-    if probe.version != u64::from(VERSION) {
+    if !(u64::from(FIRST_VERSION)..=u64::from(VERSION)).contains(&probe.version) {
         return Err(WalletError::UnknownVersion {
             path: path.to_owned(),
             found: probe.version,

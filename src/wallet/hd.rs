@@ -2,8 +2,8 @@
 //!
 //! The account level (`m/44'/coin_type'/0'`) is the border between public and secret: its extended public key, kept in
 //! clear in the wallet file, makes every address of a network; its private key is needed only to sign. One leaked child
-//! key together with that extended public key reveals the account's private key (BIP32, "Implications"), so neither
-//! single private keys nor the extended public key are ever given out.
+//! key together with that extended public key reveals the account's private key (BIP32, "Implications"), so each of the two is
+//! given out only to whoever asks for it by name.
 
 use bip32::{ChildNumber, Prefix, XPrv, XPub};
 use zeroize::Zeroizing;
@@ -53,6 +53,18 @@ pub(super) fn path(coin_type: u32, branch: Branch, index: u32) -> String {
     )
 }
 
+/// The steps from the master key to an account.
+pub(super) const fn account_path(coin_type: u32) -> [u32; 3] {
+    const HARDENED: u32 = ChildNumber::HARDENED_FLAG;
+    [PURPOSE | HARDENED, coin_type | HARDENED, ACCOUNT | HARDENED]
+}
+
+/// The fingerprint of the master key whose hash a wallet is named by.
+pub(super) const fn fingerprint(id: &PubkeyHash) -> [u8; 4] {
+    let [a, b, c, d, ..] = id.to_bytes();
+    [a, b, c, d]
+}
+
 /// The public name of a wallet: the hash of its master public key. Tells two wallets apart and reveals nothing else.
 pub(super) fn wallet_id(seed: &Zeroizing<[u8; 64]>) -> Result<PubkeyHash, WalletError> {
     let failed = || WalletError::Derivation { coin_type: 0 };
@@ -91,6 +103,11 @@ impl AccountKey {
         AccountPublic(self.key.public_key())
     }
 
+    /// The extended key itself.
+    pub(super) const fn extended(&self) -> &XPrv {
+        &self.key
+    }
+
     /// The private key of one address.
     pub(super) fn secret_key(&self, branch: Branch, index: u32) -> Result<SecretKey, WalletError> {
         let failed = || WalletError::Derivation {
@@ -119,6 +136,11 @@ impl AccountPublic {
         let right = attrs.depth == ACCOUNT_DEPTH
             && attrs.child_number == ChildNumber(ACCOUNT | ChildNumber::HARDENED_FLAG);
         right.then_some(Self(key))
+    }
+
+    /// The extended key itself.
+    pub(super) const fn extended(&self) -> &XPub {
+        &self.0
     }
 
     /// The `xpub…` text.

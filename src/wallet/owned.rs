@@ -4,6 +4,7 @@ use crate::primitives::PubkeyHash;
 
 use super::file::AddressRecord;
 use super::hd::{self, Branch};
+use super::records::ImportRecord;
 
 /// One address of the wallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +15,12 @@ pub struct OwnedAddress {
     pub coin_type: u32,
     /// For being paid, or for change.
     pub branch: Branch,
-    /// Last level of the path.
+    /// Last level of the path; of an imported descriptor, its index there.
     pub index: u32,
-    /// Unix time in seconds when it was handed out.
+    /// Unix time in seconds when it was handed out, or before which it was not used.
     pub created: u64,
+    /// Whether it comes from an imported descriptor and not from the phrase.
+    pub is_imported: bool,
 }
 
 impl OwnedAddress {
@@ -34,13 +37,26 @@ impl OwnedAddress {
             branch: record.branch(),
             index,
             created,
+            is_imported: false,
         }
     }
 
-    /// The BIP32 path, as `m/44'/1'/0'/0/7`.
+    pub(super) const fn imported(hash: PubkeyHash, record: &ImportRecord, index: u32) -> Self {
+        Self {
+            hash,
+            coin_type: record.coin_type,
+            branch: record.branch(),
+            index,
+            created: record.created,
+            is_imported: true,
+        }
+    }
+
+    /// The BIP32 path, as `m/44'/1'/0'/0/7`, of an address of the phrase.
     #[must_use]
-    pub fn path(&self) -> String {
-        hd::path(self.coin_type, self.branch, self.index)
+    pub fn path(&self) -> Option<String> {
+        let from_phrase = !self.is_imported;
+        from_phrase.then(|| hd::path(self.coin_type, self.branch, self.index))
     }
 
     /// Whether it was made for change.

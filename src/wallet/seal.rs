@@ -212,6 +212,46 @@ impl Sealed {
     }
 }
 
+/// Seals a text under a key of the wallet's own, bound to what it belongs to; in hex, nonce first.
+pub(super) fn seal_under(
+    key: &Zeroizing<[u8; KEY_BYTES]>,
+    secret: &str,
+    bound_to: &str,
+) -> Result<String, WalletError> {
+    let mut nonce = [0; NONCE_BYTES];
+    fill_random(&mut nonce)?;
+    let payload = Payload {
+        msg: secret.as_bytes(),
+        aad: bound_to.as_bytes(),
+    };
+    let sealed = cipher(key)
+        .encrypt(&XNonce::from(nonce), payload)
+        .expect("XChaCha20-Poly1305 encrypts any message below 256 GiB");
+    Ok(hex::encode([&nonce[..], &sealed].concat()))
+}
+
+/// What [`seal_under`] sealed under this key, bound to the same; `None` for anything else.
+pub(super) fn open_under(
+    key: &Zeroizing<[u8; KEY_BYTES]>,
+    sealed: &str,
+    bound_to: &str,
+) -> Option<Zeroizing<String>> {
+    let bytes = hex::decode(sealed).ok()?;
+    let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+    let payload = Payload {
+        msg: sealed,
+        aad: bound_to.as_bytes(),
+    };
+    let opened = cipher(key).decrypt(&XNonce::from(*nonce), payload).ok()?;
+    match String::from_utf8(opened) {
+        Ok(text) => Some(Zeroizing::new(text)),
+        Err(error) => {
+            error.into_bytes().zeroize();
+            None
+        }
+    }
+}
+
 fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(text, &mut bytes).ok()?;

@@ -4,7 +4,6 @@
 //! this handle shows. So two processes never hand out one address, and a failed write changes nothing. The calls block
 //! on the disk, and those that take a passphrase compute for some tenths of a second: keep them off the async executor.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::primitives::{PubkeyHash, unix_now};
 
-use super::disk::{self, WriteLock};
+use super::disk::{self, Stamp, WriteLock};
 use super::error::WalletError;
 use super::file::{SecretText, WalletFile};
-use super::phrase::Entropy;
+use super::hd;
+use super::phrase::{self, Entropy};
+use super::places::Places;
 use super::seal::{KdfParams, Sealed};
 use super::unlocked::Unlocked;
 
@@ -27,9 +28,11 @@ use super::unlocked::Unlocked;
 pub struct Wallet {
     pub(super) path: PathBuf,
     pub(super) file: WalletFile,
-    /// Where in `file` an address stands: position of its account, position in the account.
-    pub(super) places: HashMap<PubkeyHash, (usize, usize)>,
+    /// Where in `file` an address stands.
+    pub(super) places: Places,
     pub(super) unlocked: Option<Unlocked>,
+    /// Of the file that was read or written last.
+    stamp: Option<Stamp>,
 }
 
 impl fmt::Debug for Wallet {
@@ -113,13 +116,53 @@ impl Wallet {
         let mut file = WalletFile::new(unlocked.id()?, unix_now());
         put_secret(&mut file, &unlocked.entropy, passphrase, kdf)?;
         lock.replace(&file.render())?;
-        let path = path.to_owned();
-        Ok(Self {
-            path,
+        Ok(Self::of_file(path, file, Some(unlocked)))
+    }
+
+    /// Makes a wallet that has no private keys and watches what is imported into it.
+    ///
+    /// # Errors
+    /// [`WalletError::AlreadyExists`], or why the disk refused.
+    pub fn create_watch_only(path: impl AsRef<Path>) -> Result<Self, WalletError> {
+        let path = path.as_ref();
+        disk::make_folder(path)?;
+        let lock = WriteLock::acquire(path)?;
+        lock.check_vacant()?;
+        let mut id = [0; 20];
+        phrase::fill_random(&mut id)?;
+        let mut file = WalletFile::new(PubkeyHash::from_bytes(id), unix_now());
+        file.watch_only = true;
+        lock.replace(&file.render())?;
+        Ok(Self::of_file(path, file, None))
+    }
+
+    /// Makes a copy of a wallet file the wallet of another place, after the same checks as [`open`](Self::open).
+    ///
+    /// # Errors
+    /// [`WalletError::AlreadyExists`], those of opening the copy, or why the disk refused.
+    pub fn restore_file(
+        path: impl AsRef<Path>,
+        copy: impl AsRef<Path>,
+    ) -> Result<Self, WalletError> {
+        let (path, copy) = (path.as_ref(), copy.as_ref());
+        let bytes = disk::read(copy)?;
+        let file = WalletFile::parse(&bytes, copy)?;
+        let unlocked = checked_plain_secret(&file, copy)?;
+        disk::make_folder(path)?;
+        let lock = WriteLock::acquire(path)?;
+        lock.check_vacant()?;
+        lock.replace(&bytes)?;
+        Ok(Self::of_file(path, file, unlocked))
+    }
+
+    fn of_file(path: &Path, file: WalletFile, unlocked: Option<Unlocked>) -> Self {
+        Self {
+            stamp: Stamp::of(path),
+            path: path.to_owned(),
+            places: Places::of(&file, Places::default()),
             file,
-            places: HashMap::new(),
-            unlocked: Some(unlocked),
-        })
+            unlocked,
+        }
     }
 
     /// Opens the wallet of a file. An encrypted one is locked.
@@ -129,15 +172,28 @@ impl Wallet {
     /// [`WalletError::UnknownVersion`], [`WalletError::KdfOutOfBounds`], or why the disk refused.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WalletError> {
         let path = path.as_ref();
+        // Before reading: a file that comes in between is read again later.
+        let stamp = Stamp::of(path);
         let file = WalletFile::parse(&disk::read(path)?, path)?;
         let unlocked = checked_plain_secret(&file, path)?;
-        let places = places(&file);
         Ok(Self {
-            path: path.to_owned(),
-            file,
-            places,
-            unlocked,
+            stamp,
+            ..Self::of_file(path, file, unlocked)
         })
+    }
+
+    /// Writes a copy of the file to a place where nothing is.
+    ///
+    /// # Security
+    /// The copy is as secret as the wallet, and has the passphrase that the wallet has now.
+    ///
+    /// # Errors
+    /// [`WalletError::AlreadyExists`], or why the disk refused.
+    pub fn back_up(&mut self, copy: impl AsRef<Path>) -> Result<(), WalletError> {
+        self.reload()?;
+        let lock = WriteLock::acquire(copy.as_ref())?;
+        lock.check_vacant()?;
+        lock.replace(&self.file.render())
     }
 
     /// Takes up what another process changed. A wallet whose passphrase was changed or set elsewhere is locked after.
@@ -145,8 +201,18 @@ impl Wallet {
     /// # Errors
     /// As [`open`](Self::open); [`WalletError::Replaced`] if the file now holds another wallet.
     pub fn refresh(&mut self) -> Result<(), WalletError> {
+        match self.stamp {
+            Some(seen) if Stamp::of(&self.path) == Some(seen) => Ok(()),
+            _ => self.reload(),
+        }
+    }
+
+    fn reload(&mut self) -> Result<(), WalletError> {
+        let stamp = Stamp::of(&self.path);
         let file = WalletFile::parse(&disk::read(&self.path)?, &self.path)?;
-        self.adopt(file)
+        self.adopt(file)?;
+        self.stamp = stamp;
+        Ok(())
     }
 
     fn adopt(&mut self, file: WalletFile) -> Result<(), WalletError> {
@@ -159,13 +225,12 @@ impl Wallet {
             file.phrase == self.file.phrase && file.encryption == self.file.encryption;
         if same_secret {
             if let Some(unlocked) = &mut self.unlocked {
-                unlocked.check(&file, &self.path, |hash| !self.places.contains_key(hash))?;
+                unlocked.check(&file, &self.path, |hash| self.places.get(hash).is_none())?;
             }
         } else {
             self.unlocked = checked_plain_secret(&file, &self.path)?;
         }
-        self.places = places(&file);
-        self.file = file;
+        self.put(file);
         Ok(())
     }
 
@@ -175,13 +240,18 @@ impl Wallet {
         change: impl FnOnce(&mut WalletFile, Option<&mut Unlocked>) -> Result<T, WalletError>,
     ) -> Result<T, WalletError> {
         let lock = WriteLock::acquire(&self.path)?;
-        self.refresh()?;
+        self.reload()?;
         let mut file = self.file.clone();
         let result = change(&mut file, self.unlocked.as_mut())?;
         lock.replace(&file.render())?;
-        self.places = places(&file);
-        self.file = file;
+        self.stamp = Stamp::of(&self.path);
+        self.put(file);
         Ok(result)
+    }
+
+    fn put(&mut self, file: WalletFile) {
+        self.places = Places::of(&file, std::mem::take(&mut self.places));
+        self.file = file;
     }
 }
 
@@ -199,10 +269,34 @@ impl Wallet {
         self.file.encryption.is_some()
     }
 
-    /// Whether the private keys are out of reach until [`unlock`](Self::unlock).
+    /// Whether the private keys are out of reach until [`unlock`](Self::unlock). A wallet that has none is not locked.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        self.unlocked.is_none()
+        self.unlocked.is_none() && self.has_private_keys()
+    }
+
+    /// Whether there are private keys, within reach or not.
+    #[must_use]
+    pub const fn has_private_keys(&self) -> bool {
+        !self.file.watch_only
+    }
+
+    /// Unix time in seconds of the wallet's making.
+    #[must_use]
+    pub const fn created(&self) -> u64 {
+        self.file.created()
+    }
+
+    /// The version of the file's format.
+    #[must_use]
+    pub const fn format_version(&self) -> u32 {
+        self.file.version()
+    }
+
+    /// The fingerprint of the master key (BIP32), by which signers know their keys.
+    #[must_use]
+    pub const fn fingerprint(&self) -> [u8; 4] {
+        hd::fingerprint(&self.file.id)
     }
 
     /// Decrypts the secret into memory, and checks that every address in the file is this wallet's.
@@ -210,7 +304,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError::WrongPassphrase`], [`WalletError::NotEncrypted`], [`WalletError::Corrupt`] for foreign keys.
     pub fn unlock(&mut self, passphrase: &str) -> Result<(), WalletError> {
-        self.refresh()?;
+        self.reload()?;
         let sealed = self
             .file
             .encryption
@@ -258,6 +352,9 @@ impl Wallet {
         kdf: KdfParams,
     ) -> Result<(), WalletError> {
         self.modify(|file, unlocked| {
+            if file.watch_only {
+                return Err(WalletError::WatchOnly);
+            }
             let unlocked = unlocked.ok_or(WalletError::Locked)?;
             put_secret(file, &unlocked.entropy, passphrase, kdf)
         })
@@ -269,10 +366,21 @@ impl Wallet {
     /// Whoever reads them owns every coin. Show them; never log or store them.
     ///
     /// # Errors
-    /// [`WalletError::Locked`].
+    /// [`WalletError::Locked`], [`WalletError::WatchOnly`].
     pub fn recovery_phrase(&self) -> Result<Zeroizing<String>, WalletError> {
+        self.check_private_keys()?;
         let unlocked = self.unlocked.as_ref().ok_or(WalletError::Locked)?;
         Ok(unlocked.entropy.phrase())
+    }
+}
+
+impl Wallet {
+    /// Fails for a wallet without private keys.
+    pub(super) const fn check_private_keys(&self) -> Result<(), WalletError> {
+        match self.file.watch_only {
+            true => Err(WalletError::WatchOnly),
+            false => Ok(()),
+        }
     }
 }
 
@@ -310,13 +418,4 @@ fn checked_plain_secret(file: &WalletFile, path: &Path) -> Result<Option<Unlocke
     let mut unlocked = Unlocked::new(entropy);
     unlocked.check(file, path, |_| false)?;
     Ok(Some(unlocked))
-}
-
-fn places(file: &WalletFile) -> HashMap<PubkeyHash, (usize, usize)> {
-    let accounts = file.accounts.iter().enumerate();
-    let all = accounts.flat_map(|(account, known)| {
-        let addresses = known.addresses.iter().enumerate();
-        addresses.map(move |(address, record)| (record.hash, (account, address)))
-    });
-    all.collect()
 }

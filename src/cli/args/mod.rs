@@ -49,6 +49,9 @@ pub(in crate::cli) struct GlobalArgs {
         value_name = "dev|regtest|FILE"
     )]
     pub(in crate::cli) chain: Option<String>,
+    /// A wallet of this name instead of the data folder's default one
+    #[arg(long, global = true, env = "QUARRY_WALLET", value_name = "NAME")]
+    pub(in crate::cli) wallet: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
     pub(in crate::cli) json: bool,

@@ -13,6 +13,10 @@ pub(super) fn run(context: &Context, args: &RpcArgs) -> CliResult {
     let params = positional_params(&args.method, &args.params)
         .map_err(|error| CliError::Usage(error.message))?;
     let client = running_node(context)?;
+    let client = match &context.wallet {
+        Some(name) => client.for_wallet(name),
+        None => client,
+    };
     let result = client
         .call(&args.method, params)
         .map_err(|error| match error {

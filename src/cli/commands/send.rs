@@ -16,7 +16,7 @@ use super::super::wallet_access;
 use crate::keys::Address;
 use crate::node::OfflineChain;
 use crate::rpc::{Client, ClientError, code};
-use crate::wallet::{Payment, PaymentError, SignedPayment, Wallet, WalletError};
+use crate::wallet::{FeeRate, Payment, PaymentError, SignedPayment, Wallet, WalletError};
 
 /// For how long a node's wallet is unlocked for one payment, in seconds, should locking it again fail.
 const UNLOCK_SECONDS: u64 = 60;
@@ -54,7 +54,10 @@ pub(super) fn run(context: &Context, args: &SendArgs) -> CliResult {
         )));
     }
     let paid = match Access::find(context, Missing::Refuse)? {
-        Access::Online(client) => through_node(context, &client, args, &from, &to),
+        Access::Online(client) => {
+            let client = wallet_access::through_node(context, client)?;
+            through_node(context, &client, args, &from, &to)
+        }
         Access::Offline(chain) => {
             let paid = in_database(context, wallet, &chain, args, &from, &to);
             chain.close().or_fail()?;
@@ -141,15 +144,13 @@ fn in_database(
     from: &Address,
     to: &Address,
 ) -> Result<Receipt, Unpaid> {
-    let payment = Payment {
-        recipients: vec![(to.pubkey_hash(), args.amount)],
-        fee_rate: args.fee_rate,
-        change: from.pubkey_hash(),
-        from: funds::ledger(chain, &context.spec, from)?
-            .spendable()
-            .to_vec(),
-        allow_absurd_fee: false,
-    };
+    let ledger = funds::ledger(chain, &context.spec, from)?;
+    let payment = Payment::new(
+        vec![(to.pubkey_hash(), args.amount)],
+        FeeRate::per_byte(args.fee_rate),
+        from.pubkey_hash(),
+        ledger.spendable().to_vec(),
+    );
     let signed = sign(context, &mut wallet, &payment)?;
     let (txid, fee) = (signed.txid, signed.fee);
     let spinner = progress::spinner("Mining the block");

@@ -43,7 +43,7 @@ pub(super) fn create(context: &Context, args: &CreateWalletArgs) -> CliResult {
 }
 
 fn make_encrypted(context: &Context) -> CliResult<Wallet> {
-    let file = context.folder.wallet_file();
+    let file = &context.wallet_file;
     if wallet_access::open_if_any(context)?.is_some() {
         return Err(CliError::Failure(format!(
             "there is a wallet at {} already; set its passphrase with `quarry wallet passphrase`",
@@ -91,13 +91,13 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> CliResult {
     if wallet_access::open_if_any(context)?.is_some() {
         return Err(CliError::Failure(format!(
             "there is a wallet at {} already; move it away first if you really want another one here",
-            context.folder.wallet_file().display()
+            context.wallet_file.display()
         )));
     }
     let phrase = passphrase::recovery_phrase()?;
     let passphrase = passphrase_for_new(context, args.encrypt)?;
     let passphrase = passphrase.as_deref().map(String::as_str);
-    let file = context.folder.wallet_file();
+    let file = &context.wallet_file;
     let mut wallet = Wallet::restore(file, &phrase, passphrase).or_fail()?;
     let found = if context.network().has_chain() {
         find_used(context, &mut wallet)?

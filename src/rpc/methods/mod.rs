@@ -38,7 +38,9 @@ static CATEGORIES: &[(&str, &[Method])] = &[
     ("Network", network::METHODS),
     ("Rawtransactions", raw::METHODS),
     ("Rawtransactions", transactions::METHODS),
+    ("Rawtransactions", wallet::RAW_METHODS),
     ("Util", util::METHODS),
+    ("Util", wallet::UTIL_METHODS),
     ("Wallet", wallet::METHODS),
 ];
 

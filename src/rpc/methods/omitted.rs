@@ -2,7 +2,7 @@
 
 const FILTERS: &str =
     "there are no block filters (BIP157); every address is indexed: `getaddressbalance`";
-const DESCRIPTORS: &str = "there is one descriptor, pkh(KEY), whose checksum and address clients compute themselves; `validateaddress` judges addresses";
+const DESCRIPTORS: &str = "`listsinceblock` of a wallet that watches the descriptor answers";
 const PRUNING: &str = "all blocks are kept; the chain is small";
 const SNAPSHOTS: &str = "the set of coins comes from the blocks alone; `quarry export-blocks` and `import-blocks` carry a chain";
 const OLD_WALLETS: &str = "wallets have one form, made from a recovery phrase";
@@ -28,7 +28,7 @@ pub(in crate::rpc) static OMITTED: &[(&str, &str)] = &[
     ),
     (
         "generatetodescriptor",
-        "descriptors are not read; `generatetoaddress` finds blocks",
+        "`deriveaddresses` and `generatetoaddress` do it in two steps",
     ),
     ("getblockfilter", FILTERS),
     (

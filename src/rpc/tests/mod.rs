@@ -9,6 +9,7 @@ mod protocol;
 mod schema;
 mod storm;
 mod template;
+mod wallets;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Node {
             stratum: None,
             network: None,
             expects_peers: false,
-            wallet: WalletService::new(folder.path().join("wallet.json")),
+            wallet: WalletService::new(folder.path()),
             long_polls: LongPolls::default(),
             stop: stop.clone(),
             clock,
@@ -135,9 +136,14 @@ impl Node {
 
     /// Posts a body with all the right headers.
     pub fn post(&self, body: impl AsRef<[u8]>) -> Answer {
+        self.post_to("/", body)
+    }
+
+    /// The same to another path.
+    pub fn post_to(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
         let body = body.as_ref();
         let head = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             self.authorization(),
             body.len()
@@ -147,8 +153,13 @@ impl Node {
 
     /// The answer to one request of version 2.
     pub fn request(&self, method: &str, params: Value) -> Value {
+        self.request_at("/", method, params)
+    }
+
+    /// The same at a path, which may name a wallet.
+    pub fn request_at(&self, path: &str, method: &str, params: Value) -> Value {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
-        let answer = self.post(body.to_string());
+        let answer = self.post_to(path, body.to_string());
         assert_eq!(answer.status, 200, "{method}: {answer:?}");
         let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
         assert_eq!(answer["id"], json!(7));

@@ -97,16 +97,21 @@ fn what_cannot_be_paid_is_refused_and_changes_nothing() {
             json!(["mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm", 1]),
             -5,
         ),
-        (
-            "sendtoaddress",
-            json!({ "address": poor, "amount": 1, "subtractfeefromamount": true }),
-            -8,
-        ),
         ("sendfrom", json!([poor, mine, 1]), -6),
         ("sendfrom", json!([stranger, mine, 1]), -5),
-        ("getnewaddress", json!(["label"]), -8),
+        ("getnewaddress", json!(["*"]), -11),
+        (
+            "sendtoaddress",
+            json!({ "address": poor, "amount": 1, "fee_rate": 1, "conf_target": 2 }),
+            -8,
+        ),
+        (
+            "sendtoaddress",
+            json!({ "address": poor, "amount": 1, "fee_rate": "0.0001" }),
+            -3,
+        ),
         ("getnewaddress", json!(["", "bech32"]), -5),
-        ("getbalance", json!(["account"]), -8),
+        ("getbalance", json!(["account"]), -32),
         ("generatetoaddress", json!([-1, mine]), -8),
     ] {
         assert_eq!(node.code(method, params.clone()), code, "{method} {params}");

@@ -236,7 +236,7 @@ fn r04_no_parameter_brings_a_method_down() {
 fn sample(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "\"x\"",
-        Kind::Integer | Kind::Verbosity | Kind::IntegerOrText => "0",
+        Kind::Integer | Kind::Verbosity | Kind::IntegerOrText | Kind::IntegerOrList => "0",
         Kind::Boolean => "false",
         Kind::Amount => "0.1",
         Kind::List => "[]",

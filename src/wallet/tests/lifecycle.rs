@@ -53,9 +53,9 @@ fn addresses_come_in_the_order_of_their_making_with_their_paths() {
     assert_eq!(
         found,
         [
-            (first, "m/44'/1'/0'/0/0".to_owned(), false),
-            (change, "m/44'/1'/0'/1/0".to_owned(), true),
-            (second, "m/44'/1'/0'/0/1".to_owned(), false),
+            (first, Some("m/44'/1'/0'/0/0".to_owned()), false),
+            (change, Some("m/44'/1'/0'/1/0".to_owned()), true),
+            (second, Some("m/44'/1'/0'/0/1".to_owned()), false),
         ]
     );
     assert!(list.iter().all(|a| a.created > 1_600_000_000));

@@ -1,6 +1,8 @@
 //! Tests of the wallet as its users see it; each file of the module tests its own part.
 
+mod book;
 mod concurrency;
+mod imports;
 mod ledger;
 mod lifecycle;
 mod payment;

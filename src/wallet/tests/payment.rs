@@ -9,7 +9,8 @@ use crate::primitives::{
     Amount, COIN, Coin, Decode, Encode, OutPoint, PubkeyHash, Script, Transaction, Txid,
 };
 use crate::wallet::{
-    DUST_LIMIT, Payment, PaymentError, SignedPayment, WalletCoin, WalletError, build_and_sign,
+    DUST_LIMIT, FeeRate, Payment, PaymentError, SignedPayment, WalletCoin, WalletError,
+    build_and_sign,
 };
 
 fn amount(units: u64) -> Amount {
@@ -38,13 +39,8 @@ fn payee(tag: u8) -> PubkeyHash {
 }
 
 fn payment(from: Vec<WalletCoin>, units: u64) -> Payment {
-    Payment {
-        recipients: vec![(payee(0xaa), amount(units))],
-        fee_rate: 0,
-        change: payee(0xcc),
-        from,
-        allow_absurd_fee: false,
-    }
+    let recipients = vec![(payee(0xaa), amount(units))];
+    Payment::new(recipients, FeeRate::ZERO, payee(0xcc), from)
 }
 
 /// Every input carries a signature of the right key over the right hash, and the sums agree.
@@ -85,7 +81,7 @@ fn signs_every_input_with_its_own_key() {
             coin_of(three, 4, COIN),
         ];
         let mut wish = payment(from.clone(), 60 * COIN);
-        wish.fee_rate = 7;
+        wish.fee_rate = FeeRate::per_byte(7);
         let signed = wallet.pay(&ChainSpec::regtest(), &wish).expect("pay");
         assert_eq!(signed.tx.inputs.len(), 4);
         assert_valid(&signed, &from);
@@ -168,7 +164,7 @@ fn an_absurd_fee_needs_a_second_word() {
     let hash = wallet.new_address(COIN_TYPE).expect("new");
     let from = vec![coin_of(hash, 1, 50 * COIN)];
     let with_rate = |units, fee_rate| Payment {
-        fee_rate,
+        fee_rate: FeeRate::per_byte(fee_rate),
         ..payment(from.clone(), units)
     };
 
@@ -245,7 +241,7 @@ proptest! {
         let from: Vec<_> =
             (1_u8..).zip(&values).map(|(tag, units)| coin_of(hash, tag, *units)).collect();
         let units = (values.iter().sum::<u64>() / 100 * share).max(1);
-        let wish = Payment { fee_rate, allow_absurd_fee: true, ..payment(from.clone(), units) };
+        let wish = Payment { fee_rate: FeeRate::per_byte(fee_rate), allow_absurd_fee: true, ..payment(from.clone(), units) };
         match wallet.pay(&ChainSpec::regtest(), &wish) {
             Ok(signed) => {
                 assert_valid(&signed, &from);

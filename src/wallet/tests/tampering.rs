@@ -76,12 +76,12 @@ fn every_cut_and_every_addition_is_noticed() {
 fn other_files_are_named_for_what_they_are() {
     let (_folder, wallet) = plain();
     let good = fs::read_to_string(wallet.path()).expect("read");
-    let newer = good.replace("\"version\": 1", "\"version\": 2");
+    let newer = good.replace("\"version\": 1", "\"version\": 3");
     let other = good.replace("quarry-wallet", "other-wallet");
     for (text, part) in [
         (
             newer.as_str(),
-            "wallet format 2, this program knows format 1",
+            "wallet format 3, this program knows format 2",
         ),
         (other.as_str(), "not a wallet file of quarry"),
         ("", "not JSON"),

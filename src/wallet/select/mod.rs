@@ -3,6 +3,8 @@
 //! Sizes are those of a transaction in this chain's format with the largest possible signatures, so the fee paid is
 //! never below the rate asked for, and at most one unit per byte and input above it.
 
+mod branch_and_bound;
+
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
@@ -20,9 +22,9 @@ pub const MAX_TX_BYTES: u64 = 100_000;
 const FIXED_BYTES: u64 = 4 + 4;
 /// Outpoint 36, script length 1, push and signature 1 + 72, push and key 1 + 33, sequence 4. A low-S signature in DER
 /// has at most 71 bytes, and one more names the hash type.
-const INPUT_BYTES: u64 = 36 + 1 + 73 + 34 + 4;
+pub(super) const INPUT_BYTES: u64 = 36 + 1 + 73 + 34 + 4;
 /// Value 8, script length 1, script 25.
-const OUTPUT_BYTES: u64 = 8 + 1 + 25;
+pub(super) const OUTPUT_BYTES: u64 = 8 + 1 + 25;
 
 /// A coin that the wallet may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,44 @@ pub struct WalletCoin {
     pub confirmations: u32,
 }
 
+/// What a byte costs, in base units for 1000 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeeRate(u64);
+
+impl FeeRate {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Base units for 1000 bytes.
+    #[must_use]
+    pub const fn per_kilobyte(units: u64) -> Self {
+        Self(units)
+    }
+
+    /// Base units a byte; a rate that no fee can have stays one.
+    #[must_use]
+    pub const fn per_byte(units: u64) -> Self {
+        Self(units.saturating_mul(1000))
+    }
+
+    /// Base units for 1000 bytes.
+    #[must_use]
+    pub const fn units_per_kilobyte(self) -> u64 {
+        self.0
+    }
+
+    /// The fee of so many bytes, rounded up.
+    ///
+    /// # Errors
+    /// [`PaymentError::FeeRateTooHigh`] above all coins that can exist.
+    pub fn fee(self, bytes: u64) -> Result<Amount, PaymentError> {
+        let too_high = || PaymentError::FeeRateTooHigh { rate: self.0 };
+        let units = (u128::from(bytes) * u128::from(self.0)).div_ceil(1000);
+        let units = u64::try_from(units).map_err(|_| too_high())?;
+        Amount::from_units(units).map_err(|_| too_high())
+    }
+}
+
 /// What shall be paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
@@ -42,14 +82,17 @@ pub struct Target {
     pub amount: Amount,
     /// Number of recipients.
     pub outputs: u64,
-    /// Base units per byte.
-    pub fee_rate: u64,
+    /// What the miner gets.
+    pub fee_rate: FeeRate,
+    /// Whether the recipients pay the fee: they get less, by [`Selection::fee`].
+    pub recipients_pay: bool,
 }
 
-/// The coins that pay a target. The sum of their values is amount + fee + change.
+/// The coins that pay a target. The sum of their values is amount + fee + change, or amount + change if the recipients pay
+/// the fee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// At least one.
+    /// At least one; those that had to be used come first.
     pub coins: Vec<WalletCoin>,
     /// What is left to the miner.
     pub fee: Amount,
@@ -57,46 +100,111 @@ pub struct Selection {
     pub change: Option<Amount>,
 }
 
-/// Chooses coins for `target`: the smallest single coin that covers it (so one that fits exactly, if there is one), else
-/// the largest coins until they cover it. The order of `coins` does not matter.
+/// Chooses coins for `target`, in this order: coins that need no change, the smallest single coin that covers it, the
+/// largest coins until they cover it. The order of `coins` does not matter.
 ///
 /// # Errors
 /// [`PaymentError::NotEnoughFunds`], [`PaymentError::TooLarge`], [`PaymentError::FeeRateTooHigh`],
 /// [`PaymentError::SumOverflow`], [`PaymentError::DuplicateCoin`].
 pub fn select_coins(coins: &[WalletCoin], target: &Target) -> Result<Selection, PaymentError> {
-    let sorted = largest_first(coins)?;
-    let single = needed(target, 1)?;
-    if let Some(one) = sorted.iter().rev().find(|coin| coin.coin.value >= single) {
-        return finish(vec![*one], one.coin.value, target);
-    }
-    // A search for several coins that need no change (branch and bound, as Bitcoin Core does it) goes here.
-    select_largest(&sorted, target)
+    select_with(&[], coins, target)
 }
 
-/// Total order: value falling, age falling, then the outpoint, so that every input order gives one choice.
-fn largest_first(coins: &[WalletCoin]) -> Result<Vec<WalletCoin>, PaymentError> {
-    let mut seen = HashSet::with_capacity(coins.len());
-    if let Some(twice) = coins.iter().find(|coin| !seen.insert(coin.outpoint)) {
+/// The same where the coins in `fixed` are used in any case, in their order, and others only if they do not suffice.
+///
+/// # Errors
+/// As [`select_coins`].
+pub fn select_with(
+    fixed: &[WalletCoin],
+    coins: &[WalletCoin],
+    target: &Target,
+) -> Result<Selection, PaymentError> {
+    let mut seen: HashSet<OutPoint> = HashSet::with_capacity(coins.len());
+    let all = fixed.iter().chain(coins);
+    if let Some(twice) = all.clone().find(|coin| !seen.insert(coin.outpoint)) {
         return Err(PaymentError::DuplicateCoin(twice.outpoint));
     }
+    let fixed_sum = sum(fixed.iter())?;
+    if !fixed.is_empty() && fixed_sum >= needed(target, count(fixed))? {
+        return finish(fixed.to_vec(), fixed_sum, target);
+    }
+    // Total order: value falling, age falling, then the outpoint, so that every input order gives one choice.
     let mut sorted = coins.to_vec();
     sorted.sort_by_key(|c| (Reverse(c.coin.value), Reverse(c.confirmations), c.outpoint));
-    Ok(sorted)
+    let start = (fixed, fixed_sum);
+    if let Some(chosen) = without_change(start, &sorted, target)? {
+        return Ok(chosen);
+    }
+    let single = needed(target, count(fixed) + 1)?;
+    let covers = |coin: &&WalletCoin| {
+        let total = coin.coin.value.checked_add(fixed_sum);
+        total.is_some_and(|total| total >= single)
+    };
+    if let Some(one) = sorted.iter().rev().find(covers) {
+        let total = sum(fixed.iter().chain([one]))?;
+        return finish([fixed, &[*one]].concat(), total, target);
+    }
+    select_largest(start, &sorted, target)
+}
+
+/// Coins that pay without change, if a search finds some.
+fn without_change(
+    (fixed, fixed_sum): (&[WalletCoin], Amount),
+    sorted: &[WalletCoin],
+    target: &Target,
+) -> Result<Option<Selection>, PaymentError> {
+    // Each coin is worth its value without the fee of its own input; the recipients pay that where they pay all.
+    let own_fee = match target.recipients_pay {
+        true => Amount::ZERO,
+        false => target.fee_rate.fee(INPUT_BYTES)?,
+    };
+    let values: Vec<u64> = sorted
+        .iter()
+        .map_while(|coin| coin.coin.value.checked_sub(own_fee))
+        .map(Amount::units)
+        .take_while(|worth| *worth > 0)
+        .collect();
+    // One count of inputs is as long as another, but for 252 and more; what was found is checked below.
+    let least = needed(target, count(fixed))?.checked_sub(fixed_sum);
+    let Some(least) = least.map(Amount::units) else {
+        return Ok(None);
+    };
+    let change_costs = target.fee_rate.fee(OUTPUT_BYTES + INPUT_BYTES)?.units();
+    let most = match target.recipients_pay {
+        // What is over would be taken from nobody and given to the miner.
+        true => least,
+        false => least.saturating_add(change_costs),
+    };
+    let Some(found) = branch_and_bound::search(&values, least, most) else {
+        return Ok(None);
+    };
+    let chosen = found.into_iter().filter_map(|at| sorted.get(at));
+    let chosen: Vec<WalletCoin> = fixed.iter().chain(chosen).copied().collect();
+    let total = sum(chosen.iter())?;
+    match needed(target, count(&chosen)) {
+        Ok(needed) if total >= needed => {}
+        Ok(_) | Err(PaymentError::TooLarge { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some(leave_rest(chosen, total, target)?))
 }
 
 /// Fewest coins: no other choice gives a smaller transaction.
-fn select_largest(sorted: &[WalletCoin], target: &Target) -> Result<Selection, PaymentError> {
-    let available = Amount::checked_sum(sorted.iter().map(|coin| coin.coin.value))
-        .ok_or(PaymentError::SumOverflow)?;
+fn select_largest(
+    (fixed, fixed_sum): (&[WalletCoin], Amount),
+    sorted: &[WalletCoin],
+    target: &Target,
+) -> Result<Selection, PaymentError> {
+    let available = sum(fixed.iter().chain(sorted))?;
     if available < target.amount {
         return Err(PaymentError::NotEnoughFunds {
             available,
             needed: needed(target, 1)?,
         });
     }
-    let input_cost = fee_for(INPUT_BYTES, target.fee_rate)?;
-    let mut chosen = Vec::new();
-    let mut total = Amount::ZERO;
+    let input_cost = target.fee_rate.fee(INPUT_BYTES)?;
+    let mut chosen = fixed.to_vec();
+    let mut total = fixed_sum;
     // A coin that costs more than it brings never helps, nor do the smaller ones after it.
     for coin in sorted
         .iter()
@@ -124,36 +232,64 @@ fn finish(
     let rest = total
         .checked_sub(target.amount)
         .ok_or(PaymentError::SumOverflow)?;
-    let fee_with_change = fee_for(tx_bytes(inputs, target.outputs + 1)?, target.fee_rate)?;
-    let change = rest
-        .checked_sub(fee_with_change)
-        .filter(|change| change.units() >= DUST_LIMIT);
-    let fee = if change.is_some() {
-        fee_with_change
-    } else {
-        rest
+    let fee = target.fee_rate.fee(tx_bytes(inputs, target.outputs + 1)?)?;
+    let change = match target.recipients_pay {
+        true => Some(rest),
+        false => rest.checked_sub(fee),
     };
-    Ok(Selection { coins, fee, change })
+    match change.filter(|change| change.units() >= DUST_LIMIT) {
+        Some(change) => Ok(Selection {
+            coins,
+            fee,
+            change: Some(change),
+        }),
+        None => leave_rest(coins, total, target),
+    }
 }
 
-/// Amount and fee of a transaction of so many inputs without change.
+/// No change: what is left over goes to the miner, or, if the recipients pay the fee, to them.
+fn leave_rest(
+    coins: Vec<WalletCoin>,
+    total: Amount,
+    target: &Target,
+) -> Result<Selection, PaymentError> {
+    let rest = total
+        .checked_sub(target.amount)
+        .ok_or(PaymentError::SumOverflow)?;
+    let fee = match target.recipients_pay {
+        false => rest,
+        true => {
+            let whole = target
+                .fee_rate
+                .fee(tx_bytes(count(&coins), target.outputs)?)?;
+            whole.checked_sub(rest).unwrap_or(Amount::ZERO)
+        }
+    };
+    Ok(Selection {
+        coins,
+        fee,
+        change: None,
+    })
+}
+
+/// What so many inputs without change must be worth: the amount, and the fee if it is not the recipients' part.
 fn needed(target: &Target, inputs: u64) -> Result<Amount, PaymentError> {
-    let fee = fee_for(tx_bytes(inputs, target.outputs)?, target.fee_rate)?;
+    let fee = target.fee_rate.fee(tx_bytes(inputs, target.outputs)?)?;
+    if target.recipients_pay {
+        return Ok(target.amount);
+    }
     target
         .amount
         .checked_add(fee)
         .ok_or(PaymentError::SumOverflow)
 }
 
-fn fee_for(bytes: u64, rate: u64) -> Result<Amount, PaymentError> {
-    let units = bytes
-        .checked_mul(rate)
-        .ok_or(PaymentError::FeeRateTooHigh { rate })?;
-    Amount::from_units(units).map_err(|_| PaymentError::FeeRateTooHigh { rate })
+fn sum<'a>(coins: impl Iterator<Item = &'a WalletCoin>) -> Result<Amount, PaymentError> {
+    Amount::checked_sum(coins.map(|coin| coin.coin.value)).ok_or(PaymentError::SumOverflow)
 }
 
 /// Greatest size in bytes of a transaction of so many inputs and outputs.
-fn tx_bytes(inputs: u64, outputs: u64) -> Result<u64, PaymentError> {
+pub(super) fn tx_bytes(inputs: u64, outputs: u64) -> Result<u64, PaymentError> {
     let bytes = || {
         let inputs_bytes = inputs
             .checked_mul(INPUT_BYTES)?
@@ -212,7 +348,8 @@ mod tests {
         Target {
             amount: Amount::from_units(units).expect("amount"),
             outputs: 1,
-            fee_rate,
+            fee_rate: FeeRate::per_byte(fee_rate),
+            recipients_pay: false,
         }
     }
 
@@ -225,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_coin_wins_then_the_smallest_that_covers_then_the_largest_ones() {
+    fn no_change_wins_then_the_smallest_that_covers_then_the_largest_ones() {
         let coins = [
             coin(1, 10 * COIN),
             coin(2, 50 * COIN),
@@ -237,11 +374,45 @@ mod tests {
         assert_eq!(pick(20 * COIN).change, None);
         assert_eq!(values(&pick(21 * COIN)), [30 * COIN]);
         assert_eq!(pick(21 * COIN).change, Amount::from_units(9 * COIN).ok());
-        assert_eq!(values(&pick(60 * COIN)), [50 * COIN, 30 * COIN]);
+        assert_eq!(values(&pick(60 * COIN)), [50 * COIN, 10 * COIN]);
+        assert_eq!(pick(60 * COIN).change, None);
+        assert_eq!(values(&pick(61 * COIN)), [50 * COIN, 30 * COIN]);
         assert_eq!(
             values(&pick(110 * COIN)),
             [50 * COIN, 30 * COIN, 20 * COIN, 10 * COIN]
         );
+    }
+
+    /// The recipients get what is asked for less the fee, and change is what the coins are over.
+    #[test]
+    fn recipients_can_pay_the_fee() {
+        let coins = [coin(1, 50_000), coin(2, 20_000)];
+        let subtracted = |units| Target {
+            recipients_pay: true,
+            ..target(units, 10)
+        };
+        let exact = select_coins(&coins, &subtracted(70_000)).expect("enough");
+        assert_eq!(exact.fee.units(), 10 * tx_bytes(2, 1).expect("small"));
+        assert_eq!(exact.change, None);
+        let less = select_coins(&coins, &subtracted(45_000)).expect("enough");
+        assert_eq!(less.fee.units(), 10 * tx_bytes(1, 2).expect("small"));
+        assert_eq!(less.change.map(Amount::units), Some(5_000));
+        // Change would be dust: the recipients have it, as part of the fee that they need not pay.
+        let dust = select_coins(&coins, &subtracted(49_900)).expect("enough");
+        assert_eq!(dust.change, None);
+        assert_eq!(dust.fee.units(), 10 * tx_bytes(1, 1).expect("small") - 100);
+    }
+
+    #[test]
+    fn fixed_coins_are_used_first_and_others_only_if_needed() {
+        let fixed = [coin(1, 30_000), coin(2, 1_000)];
+        let others = [coin(3, 50_000), coin(4, 8_000)];
+        let pick = |units| select_with(&fixed, &others, &target(units, 0)).expect("enough");
+        assert_eq!(values(&pick(10_000)), [30_000, 1_000]);
+        assert_eq!(values(&pick(39_000)), [30_000, 1_000, 8_000]);
+        assert_eq!(values(&pick(40_000)), [30_000, 1_000, 50_000]);
+        let twice = select_with(&fixed, &fixed, &target(1, 0));
+        assert!(matches!(twice, Err(PaymentError::DuplicateCoin(_))));
     }
 
     /// The walk-through: 50 of 50 can be sent at rate 0, 51 cannot.
@@ -371,7 +542,8 @@ mod tests {
                     prop_assert!(chosen.change.is_none_or(|change| change.units() >= DUST_LIMIT));
                     // Without change, no more is lost than a dust output and its bytes.
                     let bare = tx_bytes(inputs, outputs).expect("small") * fee_rate;
-                    prop_assert!(chosen.fee.units() < bare + DUST_LIMIT + 36 * fee_rate + 1);
+                    let change_costs = (OUTPUT_BYTES + INPUT_BYTES + 2) * fee_rate;
+                    prop_assert!(chosen.fee.units() < bare + DUST_LIMIT.max(change_costs) + 36 * fee_rate + 1);
                     let points: HashSet<_> = chosen.coins.iter().map(|c| c.outpoint).collect();
                     prop_assert_eq!(points.len(), chosen.coins.len());
                     prop_assert!(chosen.coins.iter().all(|c| coins.contains(c)));
