@@ -14,8 +14,8 @@ use crate::storage::{Batch, Durability, StorageError};
 
 /// Blocks this many spacings old are being caught up with: their commits are not synced one by one.
 const CATCH_UP_SPACINGS: u64 = 60;
-/// While catching up, a commit is synced after every so many blocks, which bounds what a power cut costs.
-const CATCH_UP_SYNC_EVERY: u32 = 500;
+/// Where not every block is synced, every so many are, which bounds what a power cut costs.
+const SYNC_EVERY: u32 = 500;
 
 impl Engine {
     /// Goes over to the best chain until there is no better one. Writes `pending` to the disk in any case, and in one batch with
@@ -61,7 +61,8 @@ impl Engine {
                     let time = tree.get(&target).map_or(0, |record| record.header.time);
                     let finished = transition.finish(&self.stats, &target)?;
                     drop(tree);
-                    self.commit(finished, &connect, fork_height, u64::from(time), now)?;
+                    let followed = pending.is_some_and(|pending| pending.followed);
+                    self.commit(finished, &connect, fork_height, followed, time.into(), now)?;
                     pending = None;
                 }
                 Err(TransitionError::Storage(error)) => return Err(error),
@@ -85,11 +86,12 @@ impl Engine {
         finished: Finished<'_>,
         connected: &[BlockHash],
         fork_height: u32,
+        followed: bool,
         time: u64,
         now: u64,
     ) -> Result<(), StorageError> {
         let shared = Arc::clone(&self.shared);
-        let durability = self.durability(1, time, now);
+        let durability = self.durability(1, followed, time, now);
         shared.store.commit(finished.batch, durability)?;
         self.follow_coins(&finished.diff, time, now);
         self.stats = finished.stats;
@@ -147,11 +149,18 @@ impl Engine {
         age > CATCH_UP_SPACINGS * u64::from(self.shared.spec.target_spacing)
     }
 
-    /// Whether this commit of `blocks` blocks waits for the disk: always at the tip, now and then while catching up.
-    pub(super) fn durability(&mut self, blocks: u32, block_time: u64, now: u64) -> Durability {
-        let catching_up = self.is_catching_up(block_time, now);
+    /// Whether this commit of `blocks` blocks waits for the disk: at the tip always, unless others are `followed` by the one whose
+    /// commit will; while catching up now and then.
+    pub(super) fn durability(
+        &mut self,
+        blocks: u32,
+        followed: bool,
+        block_time: u64,
+        now: u64,
+    ) -> Durability {
+        let may_wait = followed || self.is_catching_up(block_time, now);
         self.unsynced += blocks;
-        if !self.sync_writes || (catching_up && self.unsynced < CATCH_UP_SYNC_EVERY) {
+        if !self.sync_writes || (may_wait && self.unsynced < SYNC_EVERY) {
             return Durability::Buffered;
         }
         self.unsynced = 0;
@@ -209,6 +218,7 @@ impl Engine {
             block: None,
             raw: Vec::new(),
             changed: vec![*hash],
+            followed: false,
         };
         self.activate(Some(&mark), now)?;
         Ok(())
@@ -237,6 +247,7 @@ impl Engine {
             block: None,
             raw: Vec::new(),
             changed,
+            followed: false,
         };
         self.activate(Some(&marks), now)?;
         Ok(())

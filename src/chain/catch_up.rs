@@ -285,7 +285,7 @@ fn write(
     batch.apply(diff, &stats);
     let time = u64::from(record.header.time);
     let count = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
-    let durability = engine.durability(count, time, now);
+    let durability = engine.durability(count, false, time, now);
     shared.store.commit(batch, durability)?;
     engine.follow_coins(diff, time, now);
     let fork_height = engine.stats.height;

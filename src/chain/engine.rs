@@ -52,6 +52,8 @@ pub(super) struct Pending {
     pub raw: Vec<u8>,
     /// The blocks whose records are to be written.
     pub changed: Vec<BlockHash>,
+    /// Whether the block will be built on at once, see [`PreparedBlock::followed`].
+    pub followed: bool,
 }
 
 /// What the engine and its readers share.
@@ -311,6 +313,7 @@ impl Engine {
         }
         let pending = Pending {
             block: Some(checked),
+            followed: block.is_followed(),
             raw: block.into_raw(),
             changed,
         };

@@ -132,6 +132,22 @@ impl ChainHandle {
         self.ask_blocking(|reply| Command::Block(block, false, reply))
     }
 
+    /// The same for a block on which the caller makes the next one at once: only the last of them, handed in by
+    /// [`submit_block_blocking`](Self::submit_block_blocking), waits for the disk, and with it all.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    ///
+    /// # Panics
+    /// On a thread of an async executor.
+    pub fn submit_followed_block_blocking(
+        &self,
+        block: impl Into<Arc<Block>>,
+    ) -> Result<BlockAccepted, SubmitError> {
+        let block = Box::new(PreparedBlock::received(block.into()).followed());
+        self.ask_blocking(|reply| Command::Block(block, false, reply))
+    }
+
     /// Takes one of several blocks, in order, that are under way at once; the answer is asked for later. `more` says that another
     /// one follows at once: then the chain may hold the answer back for some milliseconds, to write more blocks at once.
     ///

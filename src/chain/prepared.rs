@@ -14,6 +14,7 @@ pub struct PreparedBlock {
     hash: BlockHash,
     raw: Option<Vec<u8>>,
     checked: Option<Result<CheckedBlock, RuleError>>,
+    followed: bool,
 }
 
 impl PreparedBlock {
@@ -24,6 +25,17 @@ impl PreparedBlock {
             block,
             raw: None,
             checked: None,
+            followed: false,
+        }
+    }
+
+    /// The same block, on which the sender makes the next as soon as it is taken: on its way to the disk it need not be waited
+    /// for, because the wait for the last of them covers it.
+    #[must_use]
+    pub fn followed(self) -> Self {
+        Self {
+            followed: true,
+            ..self
         }
     }
 
@@ -40,6 +52,7 @@ impl PreparedBlock {
             block,
             hash,
             raw: Some(raw),
+            followed: false,
         })
     }
 
@@ -56,6 +69,11 @@ impl PreparedBlock {
     /// The hash of its header.
     pub const fn hash(&self) -> BlockHash {
         self.hash
+    }
+
+    /// Whether another one will be built on it at once.
+    pub(super) const fn is_followed(&self) -> bool {
+        self.followed
     }
 
     /// The block, if it obeys the rules that need no context; they are applied once.

@@ -6,6 +6,7 @@ mod disk;
 mod headers;
 mod marks;
 mod mending;
+mod proposals;
 mod reorgs;
 mod spending;
 

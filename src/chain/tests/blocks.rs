@@ -13,12 +13,31 @@ pub(super) fn first_output(tx: &Transaction) -> OutPoint {
     }
 }
 
-/// The reason why the chain refuses a block; the block must have changed nothing.
+/// The reason why the chain refuses a block, as a proposal as well; the block must have changed nothing.
 pub(super) fn refusal(chain: &TestChain, block: &Block) -> &'static str {
     let before = active_state(chain);
+    let now = chain.clock.load(Ordering::Relaxed);
+    let proposed = chain.reader().check_proposal(block.clone(), now);
+    assert_eq!(active_state(chain), before, "{proposed:?}");
     let error = chain.submit(block).expect_err("the block breaks a rule");
     assert_eq!(active_state(chain), before, "{error}");
-    error.reject_reason()
+    let reason = error.reject_reason();
+    match proposed {
+        Ok(()) => assert_eq!(reason, "high-hash", "{error}"),
+        // Nothing else was looked at: it is aside, or was handed in before.
+        Err(
+            ProposalError::NotOnTip
+            | ProposalError::Duplicate
+            | ProposalError::DuplicateInvalid
+            | ProposalError::DuplicateInconclusive,
+        ) => {}
+        // Work and hash, which come first with a block, are nothing that a proposal has.
+        Err(proposed) => assert!(
+            reason == "high-hash" || reason == proposed.reject_reason(),
+            "{error}, {proposed}"
+        ),
+    }
+    reason
 }
 
 pub(super) fn is_new_tip(result: Result<BlockAccepted, SubmitError>) -> bool {

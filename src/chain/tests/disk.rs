@@ -1,6 +1,8 @@
 //! What the engine leaves on the disk: whole blocks, few files, and a folder that belongs to one network.
 
+use super::engine::Engine;
 use super::*;
+use crate::storage::{Durability, Store};
 
 #[test]
 fn d09_another_network_and_schema_are_refused() {
@@ -55,6 +57,40 @@ fn many_short_sessions_leave_few_files() {
     let count = tables.count();
     assert!(count <= 9 * 10, "{count} files after 40 sessions");
     assert_eq!(chain.reader().tip().height, 40);
+    assert_sound(&chain);
+}
+
+/// What is handed in together is synced together: by the last block, and now and then on the way.
+#[test]
+fn only_the_last_of_blocks_that_follow_each_other_waits_for_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = ChainSpec::regtest();
+    let now = u64::from(spec.genesis.time);
+    let store = Store::open(dir.path(), &spec.chain_id(), &spec.to_toml()).unwrap();
+    let mut engine = Engine::open(store, spec.into(), EventLog::default(), true, now).unwrap();
+    for _ in 0..2 {
+        assert_eq!(engine.durability(1, false, now, now), Durability::Synced);
+        for _ in 1..500 {
+            assert_eq!(engine.durability(1, true, now, now), Durability::Buffered);
+        }
+        assert_eq!(engine.durability(1, true, now, now), Durability::Synced);
+    }
+    assert_eq!(engine.durability(1, true, now, now), Durability::Buffered);
+    assert_eq!(engine.durability(1, false, now, now), Durability::Synced);
+    engine.sync_writes = false;
+    assert_eq!(engine.durability(1, false, now, now), Durability::Buffered);
+}
+
+#[test]
+fn a_followed_block_is_taken_like_any_other() {
+    let mut chain = TestChain::new();
+    let first = chain.block_on(tip(&chain), Vec::new(), 0);
+    let taken = chain.handle().submit_followed_block_blocking(first.clone());
+    assert_eq!(taken, Ok(BlockAccepted::NewTip { height: 1 }));
+    chain.extend(1);
+    chain.restart();
+    assert_eq!(chain.reader().tip().height, 2);
+    assert_eq!(chain.reader().hash_at(1), Some(first.hash()));
     assert_sound(&chain);
 }
 
