@@ -66,6 +66,10 @@ bench-miner: ## Measure the search for blocks, each kernel that works here; ARGS
 	@deploy/setup
 	cargo run --release --locked -- bench-miner $(ARGS)
 
+bench-mining: ## Measure how soon the mining threads follow, and how many blocks a second are generated
+	@deploy/setup
+	cargo bench --profile release --locked --bench miner
+
 difficulty: ## Simulate how difficulty follows the hash rate; writes the tables and plots of docs/difficulty.md
 	@deploy/setup
 	QUARRY_WRITE_DIFFICULTY=1 cargo test --release --locked --test difficulty

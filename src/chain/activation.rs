@@ -263,6 +263,7 @@ impl Engine {
             block: None,
             raw: Vec::new(),
             changed,
+            followed: false,
         };
         self.activate(Some(&places), now)?;
         Ok(())

@@ -66,3 +66,14 @@ pub(super) fn new_address(context: &Context, wallet: &mut Wallet) -> CliResult<P
         other => other.or_fail(),
     }
 }
+
+/// Who is paid for blocks unless told otherwise: the wallet's first address; the wallet is made if there is none.
+pub(super) fn payout(context: &Context) -> CliResult<PubkeyHash> {
+    let mut wallet = open_or_make(context)?;
+    let addresses = wallet.addresses(context.spec.coin_type);
+    let first = addresses.into_iter().find(|owned| !owned.is_change());
+    match first {
+        Some(owned) => Ok(owned.hash),
+        None => new_address(context, &mut wallet),
+    }
+}

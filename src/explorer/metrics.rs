@@ -99,6 +99,18 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
             "Blocks found by this node.",
             status.blocks_found,
         );
+        page.counter(
+            "quarry_miner_stale_blocks_total",
+            "Blocks found by this node for a tip that had passed.",
+            status.stale_blocks,
+        );
+        if let Some(time) = status.expected_time {
+            page.gauge(
+                "quarry_miner_expected_block_seconds",
+                "How long this node takes for a block on average.",
+                time.as_secs_f64(),
+            );
+        }
     }
     if let Some(stratum) = &site.context.stratum {
         external_miners(&mut page, &stratum.info());

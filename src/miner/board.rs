@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::template::Template;
 
@@ -35,8 +36,12 @@ pub(super) struct Board {
     pub(super) hashes: AtomicU64,
     /// Blocks found and taken by the chain.
     pub(super) blocks_found: AtomicU64,
+    /// Blocks found too late.
+    pub(super) stale_blocks: AtomicU64,
     /// The bits of the hash rate, a floating-point number per second.
     pub(super) rate: AtomicU64,
+    /// The bits of how many hashes a block of the latest work takes on average, a floating-point number.
+    pub(super) work: AtomicU64,
     /// How many threads search at this moment.
     pub(super) searching: AtomicUsize,
     is_enabled: AtomicBool,
@@ -59,7 +64,9 @@ impl Board {
             generation: AtomicU64::new(0),
             hashes: AtomicU64::new(0),
             blocks_found: AtomicU64::new(0),
+            stale_blocks: AtomicU64::new(0),
             rate: AtomicU64::new(0),
+            work: AtomicU64::new(0),
             searching: AtomicUsize::new(0),
             is_enabled: AtomicBool::new(enabled),
         }
@@ -81,6 +88,8 @@ impl Board {
     pub(super) fn post(&self, template: Arc<Template>) {
         let mut state = self.state();
         if state.enabled && !matches!(state.assignment, Assignment::Stop) {
+            let work = template.target().work().to_f64();
+            self.work.store(work.to_bits(), Ordering::Relaxed);
             state.assignment = Assignment::Search(template);
             self.raise(state);
         }
@@ -115,6 +124,16 @@ impl Board {
     /// Whether work of this generation is still to be searched.
     pub(super) fn is_current(&self, generation: u64) -> bool {
         self.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// Waits for `rest`, but not beyond the end of the work of this generation.
+    pub(super) fn rest(&self, generation: u64, rest: Duration) {
+        // The generation changes under the lock only, so no change can come between the look and the wait.
+        let waited = self
+            .news
+            .wait_timeout_while(self.state(), rest, |_| self.is_current(generation));
+        // Whether it was cut short is seen at the next look.
+        drop(waited);
     }
 
     /// Waits for work newer than generation `seen`; none at the end.

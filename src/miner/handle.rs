@@ -1,34 +1,14 @@
 //! How to ask the miner.
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::board::Board;
-use super::search::Kernel;
+use super::config::MinerConfig;
 use crate::primitives::PubkeyHash;
-
-/// How the node mines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MinerConfig {
-    /// How many threads search; 0 for none.
-    pub threads: usize,
-    /// How they search; none for the fastest way.
-    pub kernel: Option<Kernel>,
-    /// Whom the blocks pay; nothing is mined without.
-    pub payout: Option<PubkeyHash>,
-    /// Whether the search begins at once, or with [`MinerHandle::set_enabled`].
-    pub enabled: bool,
-}
-
-/// One thread less than the computer has, so that the node itself is not slowed; at least one.
-pub fn default_threads() -> usize {
-    let available = thread::available_parallelism().map_or(1, NonZero::get);
-    available.saturating_sub(1).max(1)
-}
 
 /// What the miner is doing.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +19,10 @@ pub struct MinerStatus {
     pub hash_rate: f64,
     /// Blocks found since the start that became the tip.
     pub blocks_found: u64,
+    /// Blocks found since the start for a tip that had passed by then.
+    pub stale_blocks: u64,
+    /// How long a block takes on average at this rate and with the target of the present work; none while nothing is searched.
+    pub expected_time: Option<Duration>,
     /// Whether threads search at this moment.
     pub running: bool,
     /// Whether they may.
@@ -58,10 +42,17 @@ pub struct MinerHandle {
 impl MinerHandle {
     /// What the miner is doing. Takes no lock.
     pub fn status(&self) -> MinerStatus {
+        let hash_rate = f64::from_bits(self.board.rate.load(Ordering::Relaxed));
+        let work = f64::from_bits(self.board.work.load(Ordering::Relaxed));
         MinerStatus {
-            threads: self.config.threads,
-            hash_rate: f64::from_bits(self.board.rate.load(Ordering::Relaxed)),
+            threads: self.config.threads.get().get(),
+            hash_rate,
             blocks_found: self.board.blocks_found.load(Ordering::Relaxed),
+            stale_blocks: self.board.stale_blocks.load(Ordering::Relaxed),
+            // Too long for a duration is as good as never.
+            expected_time: (hash_rate > 0.0)
+                .then(|| Duration::try_from_secs_f64(work / hash_rate).ok())
+                .flatten(),
             running: self.board.searching.load(Ordering::Relaxed) > 0,
             enabled: self.board.is_enabled(),
             payout: self.config.payout,

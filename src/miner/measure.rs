@@ -5,9 +5,19 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::search::{Kernel, Search, SearchRange};
-use super::workers::CHUNK;
+use super::config::ThreadCount;
+use super::pace::{Chunk, Cursor};
+use super::search::{Kernel, Search};
 use crate::primitives::{BlockHash, BlockHeader, CompactTarget, MerkleRoot, Target};
+
+/// What a rate is a rate of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeBase {
+    /// The time of day: what the machine reaches now.
+    Day,
+    /// The processor time of each thread: what an idle machine with a core for each would reach.
+    Processor,
+}
 
 /// Hashes a second of one kernel: medians.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,16 +34,17 @@ pub struct KernelSpeed {
 ///
 /// The kernels take turns, so that whatever else slows the machine for a while slows all of them.
 pub fn measure_kernels(
-    threads: NonZeroUsize,
+    threads: ThreadCount,
     sample: Duration,
     rounds: NonZeroUsize,
+    base: TimeBase,
 ) -> Vec<KernelSpeed> {
     let kernels = Kernel::available();
     let mut samples = vec![(Vec::new(), Vec::new()); kernels.len()];
     for _ in 0..rounds.get() {
         for (kernel, (one, all)) in kernels.iter().zip(&mut samples) {
-            one.push(rate(*kernel, 1, sample));
-            all.push(rate(*kernel, threads.get(), sample));
+            one.push(rate(*kernel, 1, sample, base));
+            all.push(rate(*kernel, threads.get().get(), sample, base));
         }
     }
     let medians = kernels.into_iter().zip(samples);
@@ -52,14 +63,14 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Hashes a second of `threads` threads that search as the miner's do.
-fn rate(kernel: Kernel, threads: usize, sample: Duration) -> f64 {
+fn rate(kernel: Kernel, threads: usize, sample: Duration, base: TimeBase) -> f64 {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
         let running: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
                     start.wait();
-                    search_for(kernel, sample)
+                    search_for(kernel, sample, base)
                 })
             })
             .collect();
@@ -71,7 +82,7 @@ fn rate(kernel: Kernel, threads: usize, sample: Duration) -> f64 {
 }
 
 /// Hashes a second of this thread; nothing meets the target.
-fn search_for(kernel: Kernel, sample: Duration) -> f64 {
+fn search_for(kernel: Kernel, sample: Duration, base: TimeBase) -> f64 {
     let header = BlockHeader {
         version: 1,
         prev_block: BlockHash::ZERO,
@@ -81,18 +92,40 @@ fn search_for(kernel: Kernel, sample: Duration) -> f64 {
         nonce: 0,
     };
     let search = Search::with_kernel(&header, &Target::from_be_bytes([0; 32]), kernel);
-    let begin = Instant::now();
-    let mut hashes = 0_u32;
+    let (mut chunk, mut cursor) = (Chunk::new(), Cursor::new(0, 0));
+    let (begin, begin_processor) = (Instant::now(), processor_time());
+    let mut hashes = 0_u64;
     loop {
-        let found = search.run(SearchRange {
-            first: hashes,
-            count: CHUNK,
-        });
-        std::hint::black_box(found);
-        hashes = hashes.wrapping_add(CHUNK);
+        let Some(range) = cursor.take(chunk.count()) else {
+            cursor.next_header();
+            continue;
+        };
+        let chunk_begin = Instant::now();
+        std::hint::black_box(search.run(range));
+        chunk.learn(chunk_begin.elapsed());
+        hashes += u64::from(range.count);
         let elapsed = begin.elapsed();
         if elapsed >= sample {
-            return f64::from(hashes) / elapsed.as_secs_f64();
+            let time = match base {
+                TimeBase::Day => elapsed,
+                TimeBase::Processor => processor_time().saturating_sub(begin_processor),
+            };
+            return hashes as f64 / time.as_secs_f64();
         }
     }
+}
+
+/// How long this thread has run on a processor.
+#[cfg(unix)]
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    // Neither part is ever negative.
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Where the system does not tell, every thread is taken to have a processor of its own.
+#[cfg(not(unix))]
+fn processor_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
 }

@@ -12,10 +12,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::board::Board;
-use super::handle::{MinerConfig, MinerHandle};
+use super::config::MinerConfig;
+use super::handle::MinerHandle;
 use super::rate::MovingRate;
 use super::template::{Template, TemplateError, build_template};
-use super::workers::{self, MAX_WORKERS, Report};
+use super::workers::{self, Report};
 use crate::chain::{BlockAccepted, ChainHandle, Clock, EventReader, SubmitError};
 use crate::mempool::MempoolHandle;
 use crate::primitives::{BlockHash, PubkeyHash};
@@ -76,8 +77,7 @@ pub fn spawn(
     mempool: MempoolHandle,
     clock: Clock,
 ) -> std::io::Result<(MinerHandle, MinerTask)> {
-    let threads = config.threads.min(MAX_WORKERS);
-    let config = MinerConfig { threads, ..config };
+    let threads = config.threads.get().get();
     let board = Arc::new(Board::new(config.enabled));
     let wake = Arc::new(Notify::new());
     let (alive, ended) = oneshot::channel::<()>();
@@ -86,19 +86,11 @@ pub fn spawn(
         .build()?;
     let stop = StopOnDrop(Arc::clone(&board));
     // A block and the end of each thread.
-    let (sender, reports) = mpsc::channel(2 * threads.max(1));
+    let (sender, reports) = mpsc::channel(2 * threads);
     let salt = getrandom::u32().map_err(std::io::Error::other)?;
     let workers = (0..=u16::MAX)
         .take(threads)
-        .map(|index| {
-            workers::start(
-                index,
-                salt,
-                config.kernel,
-                Arc::clone(&board),
-                sender.clone(),
-            )
-        })
+        .map(|index| workers::start(index, salt, &config, Arc::clone(&board), sender.clone()))
         .collect::<std::io::Result<Vec<_>>>()?;
     let controller = Controller {
         events: chain.events().subscribe(),
@@ -255,6 +247,7 @@ impl Controller {
     /// Hands a block in. After a refusal the next work comes with the next tick, so that a lasting reason makes no busy loop.
     async fn on_solved(&mut self, template: &Template, extra_nonce: u64, nonce: u32) {
         if template.parent() != self.chain.reader().tip().hash {
+            self.board.stale_blocks.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(
                 height = template.height(),
                 "found a block for a tip that has passed"
@@ -270,6 +263,7 @@ impl Controller {
                 self.build().await;
             }
             Ok(BlockAccepted::SideBranch { height }) => {
+                self.board.stale_blocks.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(height, %hash, "mined a block a moment too late");
                 self.build().await;
             }

@@ -9,10 +9,22 @@ use crate::chain::testing::{TestChain, coinbase_coin, key_hash, pay};
 use crate::chain::{BlockAccepted, Clock};
 use crate::consensus::ChainSpec;
 use crate::mempool::{self, MempoolHandle, MempoolTask, Policy, TxSource};
-use crate::primitives::{Block, COIN, Encode, OutPoint, Transaction};
+use crate::primitives::{Block, COIN, CompactTarget, Encode, OutPoint, Transaction};
 
 /// How long a test waits for what must come; only a broken build needs that long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A miner of this many threads that mines for nobody.
+fn config(threads: usize) -> MinerConfig {
+    MinerConfig {
+        threads: ThreadCount::new(threads).unwrap(),
+        kernel: None,
+        share: CpuShare::WHOLE,
+        niceness: Niceness::default(),
+        payout: None,
+        enabled: true,
+    }
+}
 
 struct Node {
     mempool: Option<(MempoolHandle, MempoolTask)>,
@@ -178,6 +190,59 @@ fn b26_templates_fill_a_block_and_stay_within_its_limits() {
     }
 }
 
+/// The chosen transactions, in their order, and no others; their fees go to nobody.
+#[test]
+fn a_block_of_chosen_transactions_holds_them_alone() {
+    let node = Node::new();
+    let blocks = node.generate(3);
+    let [first, second, third] =
+        [0, 1, 2].map(|at| pay(1, &[coinbase_coin(&blocks[at])], &[(2, 49 * COIN)]));
+    let child = pay(
+        2,
+        &[OutPoint {
+            txid: second.txid(),
+            vout: 0,
+        }],
+        &[(3, 49 * COIN)],
+    );
+    node.take(&first);
+    node.take(&second);
+    let never = AtomicBool::new(false);
+    let make = |transactions: &[&Transaction]| {
+        let transactions = transactions.iter().map(|tx| Arc::new((*tx).clone()));
+        generate_block_blocking(
+            node.chain.handle(),
+            transactions.collect(),
+            key_hash(5),
+            &node.clock,
+            &never,
+        )
+    };
+    let before = node.chain.reader().tip();
+    let block = make(&[&third, &second, &child]).unwrap();
+    assert_eq!(node.chain.reader().tip(), before, "it was handed to nobody");
+    assert_eq!(
+        block.transactions[1..],
+        [third.clone(), second.clone(), child.clone()]
+    );
+    let coinbase = &block.transactions[0].outputs[0];
+    assert_eq!(coinbase.value.0, 50 * COIN);
+    assert_eq!(coinbase.script_pubkey.as_p2pkh(), Some(key_hash(5)));
+
+    let refused = make(&[&child, &second]).unwrap_err();
+    let GenerateError::Proposal { reason, .. } = &refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(*reason, "bad-txns-inputs-missingorspent");
+    assert_eq!(node.chain.reader().tip(), before);
+
+    assert_eq!(
+        node.chain.submit(&block),
+        Ok(BlockAccepted::NewTip { height: 4 })
+    );
+    assert_eq!(node.mempool().ids_blocking(), [first.txid()]);
+}
+
 #[test]
 fn generating_can_be_cancelled() {
     let node = Node::new();
@@ -191,16 +256,23 @@ fn generating_can_be_cancelled() {
         &cancel,
     );
     assert_eq!(result, Err(GenerateError::Cancelled { found: Vec::new() }));
+    let result = generate_block_blocking(
+        node.chain.handle(),
+        Vec::new(),
+        key_hash(1),
+        &node.clock,
+        &cancel,
+    );
+    assert_eq!(result, Err(GenerateError::Cancelled { found: Vec::new() }));
 }
 
 #[test]
 fn threads_mine_pause_and_end() {
     let node = Node::new();
     let config = MinerConfig {
-        threads: 2,
-        kernel: None,
         payout: Some(key_hash(9)),
         enabled: false,
+        ..config(2)
     };
     let chain = node.chain.handle().clone();
     let (miner, task) = spawn(
@@ -230,15 +302,138 @@ fn threads_mine_pause_and_end() {
     assert!(!miner.status().running);
 }
 
+/// A chain on which nobody finds a block, of 2^72 hashes each: the work stays, and so do the numbers.
+fn hopeless() -> Node {
+    Node::with_spec(ChainSpec {
+        name: "unit".into(),
+        pow_limit: CompactTarget(0x1800_ffff),
+        ..ChainSpec::regtest()
+    })
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+// The clock goes on: the search gets a header with the new time, in which all nonces are unsearched.
+#[test]
+fn work_follows_the_clock_and_tells_how_long_a_block_takes() {
+    let node = hopeless();
+    let config = MinerConfig {
+        payout: Some(key_hash(9)),
+        share: CpuShare::new(0.5).unwrap(),
+        ..config(2)
+    };
+    let (miner, task) = spawn(
+        config,
+        node.chain.handle().clone(),
+        node.mempool().clone(),
+        Arc::clone(&node.clock),
+    )
+    .unwrap();
+    let first = miner.board.wait(None).unwrap();
+    let now = (node.clock)();
+    assert_eq!(u64::from(first.template.time()), now);
+    node.chain.clock.store(now + 7, Ordering::Relaxed);
+    let latest = || miner.board.wait(None).unwrap().template;
+    wait_until("the new time", || u64::from(latest().time()) == now + 7);
+    assert_eq!(latest().parent(), first.template.parent());
+
+    wait_until("a hash rate", || miner.status().hash_rate > 0.0);
+    let status = miner.status();
+    let work = first.template.target().work().to_f64();
+    let expected = Duration::from_secs_f64(work / status.hash_rate);
+    assert_eq!(status.expected_time, Some(expected));
+    assert_eq!((status.blocks_found, status.stale_blocks), (0, 0));
+    miner.set_enabled(false);
+    wait_until("rest", || miner.status().hash_rate == 0.0);
+    assert_eq!(miner.status().expected_time, None);
+    miner.stop();
+    task.join().unwrap();
+}
+
+// A block is found, but the tip has passed: it is counted as stale and handed to nobody.
+#[test]
+fn a_block_for_a_tip_that_has_passed_is_stale() {
+    let node = Node::new();
+    let (miner, task) = spawn(
+        config(1),
+        node.chain.handle().clone(),
+        node.mempool().clone(),
+        Arc::clone(&node.clock),
+    )
+    .unwrap();
+    let reader = node.chain.reader();
+    let stale = build_template_blocking(reader, None, key_hash(1), 0).unwrap();
+    node.generate(1);
+    // Without a payee the miner has no work of its own; the threads take what is on the board.
+    miner.board.post(Arc::new(stale));
+    wait_until("a stale block", || miner.status().stale_blocks == 1);
+    assert_eq!(miner.status().blocks_found, 0);
+    assert_eq!(reader.tip().height, 1);
+    assert_eq!(reader.header_count(), 2);
+    miner.stop();
+    task.join().unwrap();
+}
+
+/// The niceness of each thread of this process, by name.
+#[cfg(target_os = "linux")]
+fn niceness_of_threads() -> Vec<(String, i32)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats = tasks.filter_map(|task| {
+        // A thread may have ended meanwhile.
+        std::fs::read_to_string(task.ok()?.path().join("stat")).ok()
+    });
+    let fields = stats.map(|stat| {
+        // The name is in parentheses; of the fields after it, niceness is the seventeenth (proc(5)).
+        let (front, rest) = stat.rsplit_once(')').unwrap();
+        let name = front.split_once('(').unwrap().1.to_owned();
+        let niceness = rest.split_whitespace().nth(16).unwrap();
+        (name, niceness.parse().unwrap())
+    });
+    fields.collect()
+}
+
+// The searching threads alone yield, not the one that hands their blocks in, nor anything else.
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_searching_threads_are_nice() {
+    let node = hopeless();
+    let config = MinerConfig {
+        payout: Some(key_hash(9)),
+        niceness: Niceness::new(13).unwrap(),
+        ..config(2)
+    };
+    let (miner, task) = spawn(
+        config,
+        node.chain.handle().clone(),
+        node.mempool().clone(),
+        Arc::clone(&node.clock),
+    )
+    .unwrap();
+    let nice = || {
+        let mut threads = niceness_of_threads();
+        threads.retain(|(_, niceness)| *niceness == 13);
+        threads.sort();
+        threads
+    };
+    let expected = [("miner-0".to_owned(), 13), ("miner-1".to_owned(), 13)];
+    wait_until("two nice threads", || nice() == expected);
+    miner.stop();
+    task.join().unwrap();
+}
+
 // Two miners on one chain search different headers even where they pay the same key.
 #[test]
 fn a_block_of_another_miner_moves_the_search_on() {
     let node = Node::new();
     let config = MinerConfig {
-        threads: 1,
-        kernel: None,
         payout: Some(key_hash(9)),
-        enabled: true,
+        ..config(1)
     };
     let start = || {
         let chain = node.chain.handle().clone();
@@ -267,15 +462,9 @@ fn a_block_of_another_miner_moves_the_search_on() {
 #[test]
 fn s02_a_panic_reaches_whoever_joins() {
     let node = Node::new();
-    let config = MinerConfig {
-        threads: 2,
-        kernel: None,
-        payout: None,
-        enabled: true,
-    };
     let chain = node.chain.handle().clone();
     let (miner, task) = spawn(
-        config,
+        config(2),
         chain,
         node.mempool().clone(),
         Arc::clone(&node.clock),

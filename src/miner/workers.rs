@@ -6,21 +6,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use super::board::Board;
-use super::search::{Kernel, Search, SearchRange};
+use super::board::{Board, Work};
+use super::config::{MinerConfig, Niceness};
+use super::pace::{Chunk, Cursor, Rest};
+use super::search::{Kernel, Search};
 use super::template::Template;
-
-/// Nonces between two looks at the board: below 2 ms with the slowest kernel on a common processor, a tenth of that with a fast one.
-pub(super) const CHUNK: u32 = 4096;
-/// Bits of an extra nonce that number the headers of one thread; 2^24 times 2^32 hashes last for years.
-const COUNTER_BITS: u32 = 24;
-/// Bits that number the thread.
-const WORKER_BITS: u32 = 16;
-/// The most threads whose ranges are disjoint.
-pub(super) const MAX_WORKERS: usize = 1 << WORKER_BITS;
 
 /// What a thread reports.
 #[derive(Debug)]
@@ -33,12 +27,6 @@ pub(super) enum Report {
     },
     /// The thread's end, at the end or by a panic.
     Ended,
-}
-
-/// The first extra nonce of a thread. The lower 24 bits of `salt` differ from node to node: two that mine to one address must not
-/// search the same headers.
-pub(super) const fn first_extra_nonce(salt: u32, worker: u16) -> u64 {
-    (salt as u64) << (COUNTER_BITS + WORKER_BITS) | (worker as u64) << COUNTER_BITS
 }
 
 /// Reports the end of its thread, however it comes.
@@ -55,31 +43,45 @@ impl Drop for EndReport {
 pub(super) fn start(
     index: u16,
     salt: u32,
-    kernel: Option<Kernel>,
+    config: &MinerConfig,
     board: Arc<Board>,
     reports: mpsc::Sender<Report>,
 ) -> std::io::Result<JoinHandle<()>> {
+    let (kernel, niceness) = (config.kernel, config.niceness);
+    let rest = Rest::new(config.share);
     thread::Builder::new()
         .name(format!("miner-{index}"))
         .spawn(move || {
             let end = EndReport(reports);
+            yield_to_others(niceness);
             let kernel = kernel.unwrap_or_else(Kernel::fastest);
-            run(&board, kernel, first_extra_nonce(salt, index), &end.0);
+            run(
+                &board,
+                Searcher::new(kernel, rest, Cursor::new(salt, index)),
+                &end.0,
+            );
         })
 }
 
-fn run(board: &Board, kernel: Kernel, first_extra_nonce: u64, reports: &mpsc::Sender<Report>) {
+/// Sets the niceness of this thread alone: to Linux a thread is a process of its own, which can always be made nicer.
+#[cfg(target_os = "linux")]
+pub(super) fn yield_to_others(niceness: Niceness) {
+    let set = rustix::process::setpriority_process(None, niceness.get().into());
+    if let Err(error) = set {
+        tracing::debug!(%error, "a mining thread keeps the priority of the node");
+    }
+}
+
+/// Elsewhere only whole processes have a niceness.
+#[cfg(not(target_os = "linux"))]
+pub(super) const fn yield_to_others(_: Niceness) {}
+
+fn run(board: &Board, mut searcher: Searcher, reports: &mpsc::Sender<Report>) {
     let mut seen = None;
     while let Some(work) = board.wait(seen) {
         seen = Some(work.generation);
         board.searching.fetch_add(1, Ordering::Relaxed);
-        let found = search(
-            board,
-            kernel,
-            &work.template,
-            work.generation,
-            first_extra_nonce,
-        );
+        let found = searcher.search(board, &work);
         board.searching.fetch_sub(1, Ordering::Relaxed);
         if let Some((extra_nonce, nonce)) = found {
             let report = Report::Solved {
@@ -94,57 +96,52 @@ fn run(board: &Board, kernel: Kernel, first_extra_nonce: u64, reports: &mpsc::Se
     }
 }
 
-/// Searches until something is found or the work is no longer current.
-fn search(
-    board: &Board,
+/// What a thread keeps from one piece of work to the next.
+pub(super) struct Searcher {
     kernel: Kernel,
-    template: &Template,
-    generation: u64,
-    first_extra_nonce: u64,
-) -> Option<(u64, u32)> {
-    // The counter wraps within the thread's own range.
-    for extra_nonce in (0_u64..1 << COUNTER_BITS).map(|count| first_extra_nonce | count) {
-        let search = Search::with_kernel(&template.header(extra_nonce), template.target(), kernel);
-        let mut first = Some(0_u32);
-        while let Some(nonce) = first {
-            if !board.is_current(generation) {
-                return None;
-            }
-            let range = SearchRange {
-                first: nonce,
-                count: CHUNK,
-            };
-            let found = search.run(range);
-            let done = found.map_or(CHUNK, |found| found - nonce + 1);
-            board.hashes.fetch_add(done.into(), Ordering::Relaxed);
-            if let Some(found) = found {
-                return Some((extra_nonce, found));
-            }
-            first = nonce.checked_add(CHUNK);
-        }
-    }
-    None
+    chunk: Chunk,
+    rest: Rest,
+    cursor: Cursor,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
+impl Searcher {
+    pub(super) const fn new(kernel: Kernel, rest: Rest, cursor: Cursor) -> Self {
+        Self {
+            kernel,
+            chunk: Chunk::new(),
+            rest,
+            cursor,
+        }
+    }
 
-    #[test]
-    fn ranges_of_extra_nonces_are_disjoint() {
-        let last = (1_u64 << COUNTER_BITS) - 1;
-        let mut edges = HashSet::new();
-        for (salt, worker) in [
-            (0, 0),
-            (0, 1),
-            (0, u16::MAX),
-            (1, 0),
-            (0x00ff_ffff, u16::MAX),
-        ] {
-            let first = first_extra_nonce(salt, worker);
-            assert_eq!(first & last, 0);
-            assert!(edges.insert(first) && edges.insert(first | last));
+    /// Searches until something is found or the work is no longer current. Returns the extra nonce and the nonce.
+    pub(super) fn search(&mut self, board: &Board, work: &Work) -> Option<(u64, u32)> {
+        let template = &work.template;
+        loop {
+            let extra_nonce = self.cursor.next_header();
+            let header = template.header(extra_nonce);
+            let search = Search::with_kernel(&header, template.target(), self.kernel);
+            while let Some(range) = self.cursor.take(self.chunk.count()) {
+                if !board.is_current(work.generation) {
+                    return None;
+                }
+                let begin = Instant::now();
+                let found = search.run(range);
+                let took = begin.elapsed();
+                let done = found.map_or(range.count, |nonce| nonce - range.first + 1);
+                board.hashes.fetch_add(done.into(), Ordering::Relaxed);
+                if let Some(nonce) = found {
+                    return Some((extra_nonce, nonce));
+                }
+                if range.count == self.chunk.count() {
+                    self.chunk.learn(took);
+                }
+                if let Some(rest) = self.rest.after(took) {
+                    let begin = Instant::now();
+                    board.rest(work.generation, rest);
+                    self.rest.rested(begin.elapsed());
+                }
+            }
         }
     }
 }

@@ -1,12 +1,11 @@
 //! What a node is started with.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 
 use super::folder::DataFolder;
 use super::ports::{ListenAt, Service};
 use crate::consensus::ChainSpec;
-use crate::miner::Kernel;
+use crate::miner::{CpuShare, Kernel, Niceness, ThreadCount};
 use crate::primitives::PubkeyHash;
 use crate::rpc::RpcUser;
 
@@ -38,9 +37,13 @@ pub struct NodeConfig {
     /// Who is paid for mined blocks; nothing is mined without.
     pub mine_to: Option<PubkeyHash>,
     /// Threads that mine.
-    pub threads: NonZeroUsize,
+    pub threads: ThreadCount,
     /// How they search; none for the fastest way.
     pub miner_kernel: Option<Kernel>,
+    /// The part of its time that each of them searches.
+    pub cpu_share: CpuShare,
+    /// How much they yield to everything else.
+    pub miner_nice: Niceness,
     /// Whether and how external miners are served.
     pub stratum: Option<StratumSettings>,
 }
@@ -52,14 +55,6 @@ pub struct StratumSettings {
     pub listen: ListenAt,
     /// Who is paid for workers that name no address.
     pub payout: Option<PubkeyHash>,
-}
-
-impl NodeConfig {
-    /// The threads that mine unless told otherwise: all cores but one, which is left to the rest of the machine.
-    pub fn default_threads() -> NonZeroUsize {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        NonZeroUsize::new(cores - 1).unwrap_or(NonZeroUsize::MIN)
-    }
 }
 
 /// Where a started node is reached.

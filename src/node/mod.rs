@@ -34,7 +34,10 @@ mod tasks;
 mod telemetry;
 
 pub use crate::chain::PreparedBlock;
-pub use crate::miner::{Kernel, KernelSpeed, StratumInfo, measure_kernels};
+pub use crate::miner::{
+    CpuShare, Kernel, KernelSpeed, MinerConfigError, Niceness, StratumInfo, ThreadCount, TimeBase,
+    measure_kernels,
+};
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
 pub use config::{Endpoints, NodeConfig, StratumSettings};
 pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};

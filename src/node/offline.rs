@@ -216,6 +216,17 @@ impl OfflineChain {
             .ok_or_else(|| MineError::Internal("the miner made no block".to_owned()))
     }
 
+    /// Mines `count` blocks that hold nothing but their rewards, paid to `payout`; returns their hashes.
+    ///
+    /// # Errors
+    /// [`MineError`].
+    pub fn mine(&self, payout: PubkeyHash, count: u32) -> Result<Vec<BlockHash>, MineError> {
+        let never = AtomicBool::new(false);
+        let clock = system_clock();
+        miner::generate_blocking(self.chain(), None, payout, count, &clock, &never)
+            .map_err(MineError::Mining)
+    }
+
     /// Closes the chain and waits until everything is on the disk.
     ///
     /// # Errors

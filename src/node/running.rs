@@ -246,14 +246,13 @@ fn failure_of(ended: Ended, told: bool) -> Option<NodeError> {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use super::super::config::{NodeConfig, StratumSettings};
     use super::super::folder::DataFolder;
     use super::super::offline::OfflineChain;
     use super::super::start::Node;
     use super::*;
     use crate::consensus::ChainSpec;
+    use crate::miner::{CpuShare, Niceness, ThreadCount};
 
     fn config(folder: &DataFolder) -> NodeConfig {
         let loopback = || "127.0.0.1:0".parse().expect("an address");
@@ -270,12 +269,14 @@ mod tests {
             peers: Vec::new(),
             bootnodes: Vec::new(),
             mine_to: None,
-            threads: NonZeroUsize::MIN,
+            threads: ThreadCount::default(),
             miner_kernel: None,
             stratum: Some(StratumSettings {
                 listen: loopback(),
                 payout: None,
             }),
+            cpu_share: CpuShare::WHOLE,
+            miner_nice: Niceness::default(),
         }
     }
 

@@ -3,7 +3,6 @@
 //! [`Settings`] is one such source: everything optional, in the file named like the flags without their dashes.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use serde::Deserialize;
 use super::ports::ListenAt;
 use super::small_file::read_small_file;
 use super::telemetry::LogFormat;
-use crate::miner::Kernel;
+use crate::miner::{CpuShare, Kernel, Niceness, ThreadCount};
 
 /// One source of settings; what it does not say is left to the next.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -46,11 +45,15 @@ pub struct Settings {
     /// Who is paid for mined blocks.
     pub mining_address: Option<String>,
     /// Threads that mine.
-    pub threads: Option<NonZeroUsize>,
+    pub threads: Option<ThreadCount>,
     /// How they search.
     pub miner_kernel: Option<Kernel>,
     /// Where external miners connect; they are served only if this says something.
     pub stratum_listen: Option<ListenAt>,
+    /// The part of its time that each of them searches.
+    pub cpu_share: Option<CpuShare>,
+    /// How much they yield to everything else.
+    pub miner_nice: Option<Niceness>,
 }
 
 /// Why a settings file is not used.
@@ -111,6 +114,8 @@ impl Settings {
             threads: self.threads.or(other.threads),
             miner_kernel: self.miner_kernel.or(other.miner_kernel),
             stratum_listen: self.stratum_listen.or(other.stratum_listen),
+            cpu_share: self.cpu_share.or(other.cpu_share),
+            miner_nice: self.miner_nice.or(other.miner_nice),
         }
     }
 }
@@ -140,7 +145,10 @@ mod tests {
         let path = dir.path().join("quarry.toml");
         for (text, named) in [
             ("prot-offset = 5", "prot-offset"),
-            ("threads = 0", "threads"),
+            ("threads = 0", "from 1 to 1024"),
+            ("threads = 100000", "from 1 to 1024"),
+            ("cpu-share = 25", "such as 0.25"),
+            ("miner-nice = 20", "0 (like any program) to 19"),
             ("miner-kernel = \"abacus\"", "expected one of sha2"),
             ("rpc-listen = \"here\"", "IP:PORT"),
             ("no-mine = ", "line 1"),

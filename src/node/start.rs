@@ -326,8 +326,10 @@ impl Starting {
         mempool: &MempoolHandle,
     ) -> Result<MinerHandle, StartError> {
         let settings = MinerConfig {
-            threads: config.threads.get(),
+            threads: config.threads,
             kernel: config.miner_kernel,
+            share: config.cpu_share,
+            niceness: config.miner_nice,
             payout: config.mine_to,
             enabled: config.mine_to.is_some(),
         };

@@ -81,6 +81,19 @@ impl<'a> Arguments<'a> {
         self.value(name)
     }
 
+    /// A list of strings that the table requires.
+    pub(super) fn required_texts(&self, name: &str) -> Result<Vec<&str>, RpcError> {
+        let not_a_text = |value: &Value| {
+            let found = shown(&value.to_string());
+            RpcError::new(code::TYPE_ERROR, format!("{name}: {found} is not a string"))
+        };
+        self.list(name)
+            .ok_or_else(|| absent(name))?
+            .iter()
+            .map(|value| value.as_str().ok_or_else(|| not_a_text(value)))
+            .collect()
+    }
+
     /// `true` or `false`, if given.
     pub(super) fn boolean(&self, name: &str) -> Option<bool> {
         self.value(name)?.as_bool()

@@ -121,6 +121,50 @@ fn online_line_for_line() {
     assert!(folder.json(&["verify-chain"])["sound"] == true);
 }
 
+/// The blocks pay the wallet's first address, or the one that is given; one on the other, the newest is printed last.
+#[test]
+fn blocks_are_mined_on_demand_with_a_node_and_without_one() {
+    let folder = Folder::new();
+    let regtest = |words: &[&str]| folder.run(&[&["--chain", "regtest"], words].concat());
+    let mined = regtest(&["mine", "3"]).ok();
+    let mut hashes: Vec<_> = mined.lines().map(str::to_owned).collect();
+    assert!(hashes.len() == 3 && hashes.iter().all(|hash| is_hash(hash)));
+    let first = regtest(&["list-addresses"]).ok();
+    let other = regtest(&["create-wallet"]).ok();
+    let other = other.strip_prefix("New address: ").expect("the line");
+    let balance = |address: &str| regtest(&["get-balance", "--address", address]).ok();
+    assert_eq!(balance(&first), format!("Balance of '{first}': 150"));
+
+    let node = folder.up(&["--chain", "regtest", "--no-mine"]);
+    let more = folder.json(&["--chain", "regtest", "mine", "20", "--address", other]);
+    assert_eq!(more["address"], other);
+    let blocks = more["blocks"].as_array().expect("a list");
+    assert_eq!(blocks.len(), 20);
+    hashes.extend(
+        blocks
+            .iter()
+            .map(|hash| hash.as_str().expect("text").to_owned()),
+    );
+    assert_eq!(balance(other), format!("Balance of '{other}': 1000"));
+    regtest(&[
+        "mine",
+        "1",
+        "--address",
+        "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2",
+    ])
+    .fails(2, &["--address"]);
+    drop(node);
+
+    let last = regtest(&["m", "1", "--address", other]).ok();
+    hashes.push(last);
+    let printed = regtest(&["print-blockchain"]).ok();
+    let mut printed: Vec<_> = printed.lines().collect();
+    printed.reverse();
+    assert_eq!(printed[1..], hashes);
+    let verified = folder.json(&["--chain", "regtest", "verify-chain"]);
+    assert_eq!(verified["sound"], true);
+}
+
 #[test]
 fn verbs_go_by_letter_and_every_answer_has_a_json_form() {
     let (folder, a, b) = Folder::with_network();

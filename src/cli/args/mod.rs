@@ -5,12 +5,12 @@
 
 mod up;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::node;
+use crate::node::{self, ThreadCount};
 use crate::primitives::Amount;
 
 pub(in crate::cli) use up::UpArgs;
@@ -104,6 +104,8 @@ pub(in crate::cli) enum Command {
     /// Run a node: connect, follow the chain, mine
     #[command(alias = "u")]
     Up(UpArgs),
+    /// Find blocks now, through the running node or without one
+    Mine(MineArgs),
     /// Ask the running node through its JSON-RPC, as bitcoin-cli does
     Rpc(RpcArgs),
     /// Make a user with a new password for the JSON-RPC (nothing is kept: the line goes to `up --rpc-auth`)
@@ -211,6 +213,21 @@ fn positive_amount(text: &str) -> Result<Amount, String> {
 }
 
 #[derive(Debug, clap::Args)]
+pub(in crate::cli) struct MineArgs {
+    /// How many blocks
+    #[arg(value_name = "N", value_parser = block_count)]
+    pub(in crate::cli) count: NonZeroU32,
+    /// Who is paid for them [default: the wallet's first address; the wallet is made if there is none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::cli) address: Option<String>,
+}
+
+fn block_count(text: &str) -> Result<NonZeroU32, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of blocks from 1 on".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RpcArgs {
     /// The method; `help` lists them
     pub(in crate::cli) method: String,
@@ -258,10 +275,13 @@ pub(in crate::cli) struct ReindexArgs {
 pub(in crate::cli) struct BenchMinerArgs {
     /// Threads that search together [default: all cores]
     #[arg(long, value_name = "N")]
-    pub(in crate::cli) threads: Option<NonZeroUsize>,
+    pub(in crate::cli) threads: Option<ThreadCount>,
     /// How often each kernel is measured; the median counts
     #[arg(long, value_name = "N", default_value = "9")]
     pub(in crate::cli) rounds: NonZeroUsize,
+    /// Divide by the threads' processor time instead of the time of day: on a busy machine, what an idle one would reach
+    #[arg(long)]
+    pub(in crate::cli) cpu_time: bool,
 }
 
 /// What can be asked of a network's parameters.
@@ -338,6 +358,7 @@ mod tests {
                 "Send",
             ),
             (vec!["u"], "Up"),
+            (vec!["m", "5"], "Mine"),
             (vec!["st"], "Status"),
             (vec!["im", "file"], "ImportBlocks"),
             (vec!["ch", "show"], "Chain"),
@@ -394,7 +415,23 @@ mod tests {
                 [&send[..], &["--fee-rate", "0.5"]].concat(),
                 "whole number of base units",
             ),
-            (vec!["quarry", "up", "--threads", "0"], "from 1 on"),
+            (
+                vec!["quarry", "up", "--threads", "0"],
+                "from 1 to 1024; --no-mine",
+            ),
+            (
+                vec!["quarry", "bench-miner", "--threads", "100000"],
+                "from 1 to 1024",
+            ),
+            (
+                vec!["quarry", "up", "--cpu-share", "25"],
+                "such as 0.25 for a quarter",
+            ),
+            (
+                vec!["quarry", "up", "--miner-nice", "20"],
+                "0 (like any program) to 19",
+            ),
+            (vec!["quarry", "mine", "0"], "blocks from 1 on"),
         ] {
             let error = Args::try_parse_from(words).unwrap_err();
             assert_eq!(error.exit_code(), 2);

@@ -1,10 +1,8 @@
 //! The flags of `up`, each of which is also a variable and a key of the settings file.
 
-use std::num::NonZeroUsize;
-
 use clap::builder::BoolishValueParser;
 
-use crate::node::{Kernel, ListenAt, Settings};
+use crate::node::{CpuShare, Kernel, ListenAt, MinerConfigError, Niceness, Settings, ThreadCount};
 
 /// How a node is run.
 #[derive(Debug, clap::Args)]
@@ -18,10 +16,16 @@ pub(in crate::cli) struct UpArgs {
     no_mine: Option<bool>,
     /// Threads that mine [default: all cores but one]
     #[arg(long, env = "QUARRY_THREADS", value_name = "N", value_parser = thread_count)]
-    threads: Option<NonZeroUsize>,
+    threads: Option<ThreadCount>,
     /// How they search: one that `quarry bench-miner` lists [default: the fastest]
     #[arg(long, env = "QUARRY_MINER_KERNEL", value_name = "KERNEL")]
     miner_kernel: Option<Kernel>,
+    /// Part of its time that each of these threads works, such as 0.25 [default: 1]
+    #[arg(long, env = "QUARRY_CPU_SHARE", value_name = "SHARE")]
+    cpu_share: Option<CpuShare>,
+    /// How much they yield to other programs: 0, not at all, to 19; on Linux [default: 19]
+    #[arg(long, env = "QUARRY_MINER_NICE", value_name = "N")]
+    miner_nice: Option<Niceness>,
     /// Peer to stay connected to: host:port or a multiaddress; may be repeated
     #[arg(
         long,
@@ -77,9 +81,9 @@ pub(in crate::cli) struct UpArgs {
     port_offset: Option<u16>,
 }
 
-fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
+fn thread_count(text: &str) -> Result<ThreadCount, String> {
     text.parse()
-        .map_err(|_| "expected a whole number from 1 on; --no-mine turns mining off".to_owned())
+        .map_err(|error: MinerConfigError| format!("{error}; --no-mine turns mining off"))
 }
 
 impl UpArgs {
@@ -109,6 +113,8 @@ impl UpArgs {
             threads: self.threads,
             miner_kernel: self.miner_kernel,
             stratum_listen: self.stratum_listen,
+            cpu_share: self.cpu_share,
+            miner_nice: self.miner_nice,
             ..Settings::default()
         }
     }

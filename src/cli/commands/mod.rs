@@ -7,6 +7,7 @@ mod chain;
 mod doctor;
 mod health;
 mod init;
+mod mine;
 mod peers;
 mod print;
 mod reindex;
@@ -55,6 +56,7 @@ fn in_context(context: &Context, command: &Command) -> CliResult {
         Command::PrintBlockchain(args) => print::run(context, args),
         Command::GetBalance(args) => balance::run(context, args),
         Command::Send(args) => send::run(context, args),
+        Command::Mine(args) => mine::run(context, args),
         Command::Rpc(args) => rpc::run(context, args),
         Command::RpcAuth(args) => rpc_auth::run(context, args),
         Command::Status => status::run(context),

@@ -18,6 +18,7 @@ pub(super) struct Facts {
     datadir: PathBuf,
     mining_address: Option<String>,
     threads: usize,
+    cpu_share: f64,
     p2p: String,
     rpc: String,
     explorer: String,
@@ -50,7 +51,8 @@ impl Facts {
             mining_address: config
                 .mine_to
                 .map(|hash| context.address_of(hash).to_string()),
-            threads: config.threads.get(),
+            threads: config.threads.get().get(),
+            cpu_share: config.cpu_share.get(),
             p2p: endpoints.p2p.to_string(),
             rpc: endpoints.rpc.to_string(),
             explorer: format!("http://{explorer}/"),
@@ -98,6 +100,10 @@ impl Facts {
 
     fn banner(&self) -> String {
         let mining = match &self.mining_address {
+            Some(address) if self.cpu_share < 1.0 => format!(
+                "to {address}, threads: {}, each at work for {} of its time",
+                self.threads, self.cpu_share
+            ),
             Some(address) => format!("to {address}, threads: {}", self.threads),
             None => "off".to_owned(),
         };

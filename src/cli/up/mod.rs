@@ -118,8 +118,10 @@ fn config(context: &Context) -> CliResult<NodeConfig> {
         peers: settings.peer.unwrap_or_default(),
         bootnodes: settings.bootnode.unwrap_or_default(),
         mine_to,
-        threads: settings.threads.unwrap_or_else(NodeConfig::default_threads),
+        threads: settings.threads.unwrap_or_default(),
         miner_kernel: settings.miner_kernel,
+        cpu_share: settings.cpu_share.unwrap_or_default(),
+        miner_nice: settings.miner_nice.unwrap_or_default(),
         stratum,
     })
 }
@@ -143,17 +145,9 @@ fn mine_to(context: &Context) -> CliResult<Option<PubkeyHash>> {
     if context.settings.no_mine.unwrap_or(false) {
         return Ok(None);
     }
-    if given.is_some() {
-        return Ok(given);
-    }
-    let mut wallet = wallet_access::open_or_make(context)?;
-    let first = wallet
-        .addresses(context.spec.coin_type)
-        .into_iter()
-        .find(|owned| !owned.is_change());
-    match first {
-        Some(owned) => Ok(Some(owned.hash)),
-        None => wallet_access::new_address(context, &mut wallet).map(Some),
+    match given {
+        Some(payout) => Ok(Some(payout)),
+        None => wallet_access::payout(context).map(Some),
     }
 }
 

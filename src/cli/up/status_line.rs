@@ -93,6 +93,13 @@ fn external_miners(stratum: &StratumInfo) -> String {
 fn mining(status: &NodeStatus) -> Option<String> {
     let miner = &status.miner;
     miner.payout?;
-    let rate = text::hash_rate(miner.hash_rate);
-    Some(format!("{rate}, {} found", miner.blocks_found))
+    let mut line = text::hash_rate(miner.hash_rate);
+    if let Some(time) = miner.expected_time {
+        line += &format!(", a block in about {}", text::duration(time.as_secs()));
+    }
+    line += &format!(", {} found", miner.blocks_found);
+    if miner.stale_blocks > 0 {
+        line += &format!(" ({} stale)", miner.stale_blocks);
+    }
+    Some(line)
 }

@@ -1,13 +1,10 @@
 //! New blocks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::{Value, json};
 
 use crate::chain::{BlockAccepted, SubmitError};
 use crate::consensus::required_bits;
-use crate::miner::{GenerateError, WorkerInfo, generate_blocking};
+use crate::miner::{MinerHandle, WorkerInfo};
 use crate::primitives::{Block, Decode};
 use crate::rpc::describe::{self, difficulty};
 use crate::rpc::error::{RpcError, code};
@@ -19,21 +16,6 @@ use super::block_template::getblocktemplate;
 const HASH_RATE_BLOCKS: u32 = 120;
 
 pub(super) static METHODS: &[Method] = &[
-    Method {
-        name: "generatetoaddress",
-        params: &[
-            required("nblocks", Kind::Integer, "How many blocks"),
-            required("address", Kind::Text, "The address that gets the rewards"),
-            optional(
-                "maxtries",
-                Kind::Ignored,
-                "Not used: the search goes on until a block is found or the client is gone",
-            ),
-        ],
-        about: "Finds blocks at once, on one thread, and pays the rewards to an address.",
-        result: "[\"hex\", ...] (array) the block hashes",
-        run: generatetoaddress,
-    },
     Method {
         name: "getblocktemplate",
         params: &[optional(
@@ -50,7 +32,7 @@ pub(super) static METHODS: &[Method] = &[
     Method {
         name: "getmininginfo",
         params: &[],
-        about: "What the next block needs, and the estimated hash rate of the network.",
+        about: "What the next block needs, the estimated hash rate of the network, and (Quarry) as \"miner\" what getminingstatus tells.",
         result: "{...} (object)",
         run: getmininginfo,
     },
@@ -58,7 +40,7 @@ pub(super) static METHODS: &[Method] = &[
         name: "getminingstatus",
         params: &[],
         about: "Quarry: what this node's miner does.",
-        result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"address\": \"str\"|null} (object)",
+        result: "{\"running\": true|false, \"threads\": n, \"hashrate\": n, \"blocks_found\": n, \"stale_blocks\": n, \"expected_seconds\": n|null (for a block, on average), \"address\": \"str\"|null} (object)",
         run: getminingstatus,
     },
     Method {
@@ -81,36 +63,6 @@ pub(super) static METHODS: &[Method] = &[
     },
 ];
 
-fn generatetoaddress(call: &Call<'_>) -> Answer {
-    let count: u32 = call.args.required_integer("nblocks")?;
-    let payout = call
-        .args
-        .required_address("address", call.context.spec().address_version)?;
-    let context = call.context;
-    let flag = Arc::new(AtomicBool::new(false));
-    let watcher = {
-        let (flag, cancelled) = (Arc::clone(&flag), call.cancelled.clone());
-        call.runtime.spawn(async move {
-            cancelled.cancelled().await;
-            flag.store(true, Ordering::Relaxed);
-        })
-    };
-    let found = generate_blocking(
-        &context.chain,
-        Some(&context.mempool),
-        payout,
-        count,
-        &context.clock,
-        &flag,
-    );
-    watcher.abort();
-    match found {
-        Ok(hashes) => Ok(json!(hashes)),
-        Err(GenerateError::Submit(error)) => Err(error.into()),
-        Err(error) => Err(RpcError::new(code::MISC_ERROR, error.to_string())),
-    }
-}
-
 fn getmininginfo(call: &Call<'_>) -> Answer {
     let reader = call.context.reader();
     let tip = reader.tip();
@@ -130,6 +82,7 @@ fn getmininginfo(call: &Call<'_>) -> Answer {
         "difficulty": difficulty(tip.header.bits),
         "target": describe::target(tip.header.bits),
         "networkhashps": network_hash_rate(call),
+        "miner": miner_status(call),
         "pooledtx": waiting,
         "chain": reader.spec().name,
         "next": {
@@ -172,19 +125,26 @@ fn network_hash_rate(call: &Call<'_>) -> f64 {
 }
 
 fn getminingstatus(call: &Call<'_>) -> Answer {
-    let Some(miner) = &call.context.miner else {
-        return Ok(
-            json!({ "running": false, "threads": 0, "hashrate": 0, "blocks_found": 0, "address": null }),
-        );
+    Ok(miner_status(call))
+}
+
+fn miner_status(call: &Call<'_>) -> Value {
+    let status = call.context.miner.as_ref().map(MinerHandle::status);
+    let Some(status) = status else {
+        return json!({
+            "running": false, "threads": 0, "hashrate": 0, "blocks_found": 0, "stale_blocks": 0,
+            "expected_seconds": null, "address": null,
+        });
     };
-    let status = miner.status();
-    Ok(json!({
+    json!({
         "running": status.running,
         "threads": status.threads,
         "hashrate": status.hash_rate,
         "blocks_found": status.blocks_found,
+        "stale_blocks": status.stale_blocks,
+        "expected_seconds": status.expected_time.map(|time| time.as_secs_f64()),
         "address": status.payout.map(|payout| call.context.address(payout)),
-    }))
+    })
 }
 
 fn getstratuminfo(call: &Call<'_>) -> Answer {

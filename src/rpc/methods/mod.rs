@@ -7,6 +7,7 @@ mod blockchain;
 mod blocks;
 mod coins;
 mod control;
+mod generating;
 mod mempool;
 mod mining;
 mod network;
@@ -33,6 +34,7 @@ static CATEGORIES: &[(&str, &[Method])] = &[
     ("Blockchain", verify::METHODS),
     ("Blockchain", waiting::METHODS),
     ("Control", control::METHODS),
+    ("Generating", generating::METHODS),
     ("Mempool", mempool::METHODS),
     ("Mining", mining::METHODS),
     ("Network", network::METHODS),

@@ -3,6 +3,7 @@
 mod calls;
 mod chain_calls;
 mod client;
+mod generating;
 mod guard;
 mod money;
 mod protocol;
