@@ -9,6 +9,7 @@
 //! | `wire_messages` | the same for what peers send, under the limits |
 //! | `text_forms` | addresses, amounts, hashes, keys, input scripts, parameters of a command line |
 //! | `spec_file` | a spec that is taken is within all ranges and is written as it was read |
+//! | `stratum_line` | a line of an external miner is a request or refused, at bounded memory |
 //! | `wallet_file` | a wallet file is refused, or opened the same every time, at bounded cost |
 //! | `block_file` | records come out as they went in, however the file is cut into reads |
 //! | `header_chain` | headers: the tree of the engine against rules written a second time |
@@ -27,6 +28,7 @@ mod model;
 mod node;
 mod rules;
 pub mod spec_file;
+pub mod stratum_line;
 pub mod text_forms;
 pub mod wallet_file;
 pub mod wire_messages;
@@ -56,6 +58,7 @@ targets!(
     wire_messages,
     text_forms,
     spec_file,
+    stratum_line,
     wallet_file,
     block_file,
     header_chain,
