@@ -93,6 +93,11 @@ impl Difficulty {
         self.0 * HASHES_OF_ONE
     }
 
+    /// The nearest difficulty whose shares take so many hashes.
+    pub(super) fn of_hashes(hashes: f64) -> Option<Self> {
+        Self::new(hashes / HASHES_OF_ONE)
+    }
+
     /// The target that a share meets.
     pub(super) fn target(self) -> Target {
         // 1 / difficulty as a whole number of 53 bits and a power of two.

@@ -183,10 +183,15 @@ impl Job {
             return Err(Refusal::new(Code::Duplicate, "Duplicate share"));
         }
         let is_block = template.target().is_met_by(&hash);
+        // A block may be easier than a share.
+        let difficulty = match self.difficulty.target().is_met_by(&hash) {
+            true => self.difficulty,
+            false => Difficulty::of(template.target()),
+        };
         let block =
             is_block.then(|| template.block_with(header, self.coinbase.transaction(extra_nonce)));
         Ok(Share {
-            difficulty: self.difficulty,
+            difficulty,
             reached,
             block,
         })

@@ -10,10 +10,10 @@ pub(super) const MAX_PER_ADDRESS: usize = 128;
 pub(super) const MAX_LINE: usize = 4096;
 /// Lines a second that a connection may send for long, and how many at once. More are not refused, but read later: they fill the
 /// sender's own buffers.
-pub(super) const LINES_PER_SECOND: f64 = 20.0;
+pub(super) const LINES_PER_SECOND: f64 = 50.0;
 /// See [`LINES_PER_SECOND`].
-pub(super) const LINES_AT_ONCE: f64 = 100.0;
-/// Refused requests in a row, shares and malformed lines alike, after which a connection is closed: whoever is always wrong costs
+pub(super) const LINES_AT_ONCE: f64 = 1000.0;
+/// Refused requests in a row, shares that are not just late and malformed lines alike, after which a connection is closed: whoever is always wrong costs
 /// hashes and answers, and may do better after connecting anew.
 pub(super) const MAX_REFUSALS: u32 = 64;
 /// How long a connection may take until it mines, and so how long one that only listens holds a place.

@@ -158,7 +158,8 @@ impl Session {
                 reaction.lines.insert(0, protocol::answer(&id, &result));
             }
             Err(refusal) => {
-                self.refusals += 1;
+                // A share may come late for no fault of the miner.
+                self.refusals += u32::from(refusal.code != Code::Stale);
                 reaction.lines.insert(0, protocol::refuse(&id, &refusal));
                 if self.refusals >= MAX_REFUSALS {
                     reaction.close = Some("too many refused requests in a row");
@@ -320,15 +321,14 @@ impl Session {
         reaction.event = Some((Arc::clone(&worker), event(&judged)));
         let share = judged?;
         reaction.block = share.block.map(|block| Found { block, worker });
-        self.vardiff.count();
+        self.vardiff.count(share.difficulty);
         self.adjust(reaction, now);
         Ok(())
     }
 
     fn adjust(&mut self, reaction: &mut Reaction, now: Now) {
-        if let Some(sent) = self.sent
-            && self.vardiff.adjust(sent, now.uptime)
-        {
+        if let Some(sent) = self.sent {
+            self.vardiff.adjust(sent, now.uptime);
             self.resend_job(reaction);
         }
     }

@@ -485,15 +485,16 @@ fn connections_that_do_nothing_or_nothing_right_are_closed() {
     assert_eq!(idle.pass(late), None);
     assert!(idle.pass(IDLE_TIME).is_some());
     let mut wrong = Rig::mining();
-    let good = wrong.good();
+    let (good, low) = (wrong.good(), wrong.find(|hash| hash.to_bytes()[31] > 0x80));
     for round in 1..2 * MAX_REFUSALS - 1 {
-        wrong.send_to("worker", "ff", good);
-        assert_eq!(wrong.last.close, None);
+        assert_eq!(wrong.code(low), 23);
+        wrong.send_to("worker", "ff", low);
+        assert_eq!(wrong.last.close, None, "late ones do not count");
         if round == MAX_REFUSALS - 1 {
             assert_eq!(wrong.code(good), 0, "one good share forgives");
         }
     }
-    wrong.send_to("worker", "ff", good);
+    wrong.code(low);
     assert!(wrong.last.close.is_some());
 }
 

@@ -37,7 +37,7 @@ mod tests {
     fn a_burst_passes_and_a_flood_waits() {
         let mut throttle = Throttle::new(Duration::ZERO);
         let mut now = Duration::ZERO;
-        for _ in 0..100 {
+        for _ in 0..LINES_AT_ONCE as u32 {
             assert_eq!(throttle.take(now), Duration::ZERO);
         }
         for _ in 0..1000 {

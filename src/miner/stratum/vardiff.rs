@@ -1,7 +1,7 @@
 //! Which difficulty suits a connection: one with which it sends a share every few seconds.
 //!
 //! Fewer shares tell too little about a miner, more cost work without telling more. A change is made on evidence: a dozen shares,
-//! or a minute with fewer.
+//! or a minute with fewer. What counts is the work of the shares that were taken: nobody can feign more than he does.
 
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ const MOST_EASING: f64 = 4.0;
 /// The most by which one change raises: a rate that high is never luck, and a farm that begins with the difficulty of a single
 /// processor must not need long.
 const MOST_RAISING: f64 = 1_000_000.0;
-/// How many times the aimed rate a miner may send on a difficulty that it asked to keep, before it is raised all the same.
-const FLOOD: f64 = 10.0;
+/// More shares a second than this are a flood, in which those that count come too late: it is held back even where a miner asked
+/// to keep its difficulty, and where blocks are easier than that.
+const FLOOD_A_SECOND: f64 = 5.0;
 
 /// The adjustment of one connection.
 #[derive(Debug)]
@@ -34,6 +35,10 @@ pub(super) struct Vardiff {
     /// Begin of the evidence.
     since: Duration,
     shares: u32,
+    /// The hashes that the shares took on average.
+    hashes: f64,
+    /// The difficulty below which the miner would flood us, as far as is known.
+    flood: Difficulty,
 }
 
 impl Vardiff {
@@ -45,6 +50,8 @@ impl Vardiff {
             kept: false,
             since: now,
             shares: 0,
+            hashes: 0.0,
+            flood: Difficulty::MIN,
         }
     }
 
@@ -66,41 +73,47 @@ impl Vardiff {
         self.floor = Some(floor);
     }
 
-    /// The difficulty for work whose blocks have difficulty `block`: never above, or blocks would be missed.
+    /// The difficulty for work whose blocks have difficulty `block`: not above, or blocks would be missed, unless the blocks
+    /// themselves would be a flood.
     pub(super) fn for_block(&self, block: Difficulty) -> Difficulty {
-        let difficulty = self.wanted.min(block);
+        let difficulty = self.wanted.min(block.max(self.flood));
         let floored = self.floor.map_or(difficulty, |floor| difficulty.max(floor));
         floored.whole()
     }
 
-    /// A share has come.
-    pub(super) const fn count(&mut self) {
+    /// A share of this difficulty was taken.
+    pub(super) fn count(&mut self, difficulty: Difficulty) {
         self.shares = self.shares.saturating_add(1);
+        self.hashes += difficulty.hashes();
     }
 
-    /// Looks at the evidence, gathered with `difficulty`; whether something changes.
-    pub(super) fn adjust(&mut self, difficulty: Difficulty, now: Duration) -> bool {
+    /// Looks at the evidence; `difficulty` is the one that holds now.
+    pub(super) fn adjust(&mut self, difficulty: Difficulty, now: Duration) {
         let elapsed = now.saturating_sub(self.since);
         if self.shares < ENOUGH_SHARES && elapsed < LONG_ENOUGH {
-            return false;
+            return;
         }
         // Two shares at one instant are not infinitely many a second.
-        let seconds = elapsed.as_secs_f64().max(0.001);
-        let ratio = f64::from(self.shares) / seconds * SECONDS_A_SHARE;
-        (self.since, self.shares) = (now, 0);
-        if (1.0 / TOLERANCE..=TOLERANCE).contains(&ratio) || self.kept && ratio < FLOOD {
-            return false;
+        let rate = self.hashes / elapsed.as_secs_f64().max(0.001);
+        let one = Difficulty::of_hashes(rate / FLOOD_A_SECOND);
+        self.flood = one.unwrap_or(Difficulty::MIN);
+        self.restart(now);
+        let ratio = rate * SECONDS_A_SHARE / difficulty.hashes();
+        let is_kept = self.kept && difficulty >= self.flood;
+        if !is_kept && !(1.0 / TOLERANCE..=TOLERANCE).contains(&ratio) {
+            let change = ratio.clamp(1.0 / MOST_EASING, MOST_RAISING);
+            self.wanted = difficulty.times(change).whole();
         }
-        let before = self.wanted;
-        self.wanted = difficulty
-            .times(ratio.clamp(1.0 / MOST_EASING, MOST_RAISING))
-            .whole();
-        self.wanted != before
     }
 
     fn begin(&mut self, difficulty: Difficulty, now: Duration) {
         self.wanted = difficulty;
-        (self.since, self.shares) = (now, 0);
+        self.restart(now);
+    }
+
+    /// Begins to gather evidence anew.
+    const fn restart(&mut self, now: Duration) {
+        (self.since, self.shares, self.hashes) = (now, 0, 0.0);
     }
 }
 
@@ -120,7 +133,7 @@ mod tests {
             due += wait * rate / difficulty.hashes();
             if due >= 0.999 {
                 due -= 1.0;
-                vardiff.count();
+                vardiff.count(difficulty);
                 last_minute += u32::from(now > Duration::from_secs(540));
             }
             vardiff.adjust(difficulty, now);
@@ -141,8 +154,17 @@ mod tests {
     #[test]
     fn a_share_is_never_harder_than_the_block() {
         let block = Difficulty::new(1e-9).unwrap();
-        let (difficulty, _) = settle(Vardiff::new(Duration::ZERO), 100.0, block);
+        let (difficulty, _) = settle(Vardiff::new(Duration::ZERO), 10.0, block);
         assert_eq!(difficulty, block);
+    }
+
+    // As on regtest, where a processor finds a block in a millionth of a second, and would send nothing but stale ones.
+    #[test]
+    fn blocks_that_are_a_flood_are_held_back() {
+        let block = Difficulty::new(1e-9).unwrap();
+        let (difficulty, _) = settle(Vardiff::new(Duration::ZERO), 1e7, block);
+        let seconds = difficulty.hashes() / 1e7;
+        assert!((0.1..0.4).contains(&seconds), "{seconds}");
     }
 
     #[test]
