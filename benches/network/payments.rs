@@ -225,11 +225,8 @@ impl CpuTimes {
                 continue;
             };
             let name = name.split_once('(').map_or(name, |(_, name)| name);
-            let fields: Vec<u64> = fields
-                .split(' ')
-                .filter_map(|field| field.parse().ok())
-                .collect();
-            let ticks = fields.get(10..12).map_or(0, |times| times.iter().sum());
+            let used = fields.split(' ').skip(11).take(2);
+            let ticks: u64 = used.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
             *times.entry(name.to_owned()).or_default() += ticks;
         }
         Self(times)
