@@ -211,3 +211,20 @@ fn logs_can_be_json() {
         );
     }
 }
+
+/// What lists of processes must not show comes by standard input, as with `bitcoin-cli -stdin`.
+#[test]
+fn r13_parameters_may_come_by_standard_input() {
+    let folder = Folder::new();
+    let node = folder.up(&["--no-mine"]);
+    let words = ["rpc", "--stdin", "getblockhash"];
+    let hash = folder.run_with_input(&words, "0\n");
+    assert_eq!(hash.status, 0, "{}", hash.stderr);
+    assert_eq!(
+        hash.stdout,
+        folder.run(&["rpc", "getblockhash", "0"]).stdout
+    );
+    let two = folder.run_with_input(&["rpc", "--stdin", "getblockhash", "0"], "1\n");
+    assert_ne!(two.status, 0, "one parameter too many");
+    drop(node);
+}

@@ -229,6 +229,9 @@ fn block_count(text: &str) -> Result<NonZeroU32, String> {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RpcArgs {
+    /// Read further parameters from standard input, one a line: for what lists of processes must not show
+    #[arg(long)]
+    pub(in crate::cli) stdin: bool,
     /// The method; `help` lists them
     pub(in crate::cli) method: String,
     /// Its parameters: JSON where they are, else texts
