@@ -96,6 +96,8 @@ pub enum MempoolEvent {
         fee: Amount,
         /// Whether it was made here and not by a peer.
         local: bool,
+        /// Whether peers are still to be told of it: it was made here, or it waited for what it spends.
+        relay: bool,
     },
     /// A transaction left.
     Removed {

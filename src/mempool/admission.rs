@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::entry::Package;
 use super::error::RejectError;
 use super::pool::Pool;
 use super::rate::fee_at;
@@ -33,6 +34,17 @@ pub struct ChainView<'a> {
     pub coins: &'a HashMap<OutPoint, Coin>,
 }
 
+/// Why a transaction comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Somebody sends it.
+    New,
+    /// Somebody sends it with a child that pays for both: no fee is asked for, and it replaces nothing.
+    InPackage,
+    /// It was in the chain or the pool before: no fee is asked for, it replaces nothing, and chains may be longer.
+    Returning,
+}
+
 /// How a transaction comes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
@@ -40,8 +52,11 @@ pub(super) struct Arrival {
     pub(super) time: u64,
     /// Whether it was made on this node.
     pub(super) local: bool,
-    /// Whether it was in the chain or the pool before, so that fees are not asked for and chains may be longer.
-    pub(super) returning: bool,
+    /// Whether peers are still to be told of it.
+    pub(super) relay: bool,
+    pub(super) occasion: Occasion,
+    /// The highest fee rate that its sender means to pay, in base units for 1000 bytes.
+    pub(super) max_fee_rate: Option<u64>,
 }
 
 /// A transaction that has passed every check but that of its scripts.
@@ -50,6 +65,7 @@ pub struct Candidate {
     pub(super) tx: Arc<Transaction>,
     pub(super) txid: Txid,
     pub(super) fee: Amount,
+    pub(super) priority: i64,
     pub(super) size: u64,
     pub(super) sigops: u64,
     pub(super) spent: Vec<Coin>,
@@ -59,6 +75,7 @@ pub struct Candidate {
     pub(super) time: u64,
     pub(super) height: u32,
     pub(super) local: bool,
+    pub(super) relay: bool,
 }
 
 impl Candidate {
@@ -81,12 +98,52 @@ impl Candidate {
     pub const fn size(&self) -> u64 {
         self.size
     }
+
+    /// Whether it pays no more than its sender means to, in base units for 1000 bytes: a slip of the decimal point is not sent. The
+    /// last of all checks, as in Bitcoin Core.
+    pub(super) fn check_highest_fee(&self, max_rate: Option<u64>) -> Result<(), RejectError> {
+        let Some(max_rate) = max_rate else {
+            return Ok(());
+        };
+        let allowed = u128::from(max_rate) * u128::from(self.size) / 1000;
+        if u128::from(self.fee.units()) <= allowed {
+            return Ok(());
+        }
+        Err(RejectError::FeeAboveLimit {
+            fee: self.fee,
+            size: self.size,
+            allowed: amount(u64::try_from(allowed).unwrap_or(u64::MAX)),
+        })
+    }
+
+    /// Within a package nothing is replaced (Bitcoin Core, `testmempoolaccept` of many).
+    pub(super) fn replaces_nothing(&self) -> Result<(), RejectError> {
+        match self.replaced.direct.first() {
+            Some(other) => Err(RejectError::ReplacementInPackage { other: *other }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The coins of the pool over those of the chain.
 struct Coins<'a> {
     pool: &'a Pool,
     view: &'a ChainView<'a>,
+    /// Coins of transactions that come with the one that is judged.
+    made: Option<&'a HashMap<OutPoint, Coin>>,
+}
+
+impl Coins<'_> {
+    /// The fee and the spent coins of a transaction in the block after the tip.
+    fn spend(&self, tx: &Transaction) -> Result<(Amount, Vec<Coin>), RuleError> {
+        let view = self.view;
+        let context = SpendContext {
+            height: view.tip_height.saturating_add(1),
+            median_time_past: view.median_time_past,
+            median_time_at: view.median_time_at,
+        };
+        check_transaction_in_utxo_context(view.spec, tx, &context, self)
+    }
 }
 
 impl UtxoView for Coins<'_> {
@@ -105,7 +162,10 @@ impl UtxoView for Coins<'_> {
                     is_coinbase: false,
                 })
             }
-            None => self.view.coins.coin(outpoint),
+            None => {
+                let made = self.made.and_then(|made| made.coin(outpoint));
+                made.or_else(|| self.view.coins.coin(outpoint))
+            }
         }
     }
 }
@@ -210,7 +270,9 @@ impl Pool {
         let arrival = Arrival {
             time: now,
             local,
-            returning: false,
+            relay: local,
+            occasion: Occasion::New,
+            max_fee_rate: None,
         };
         self.check_arrival(tx, txid, view, arrival, now)
     }
@@ -237,29 +299,40 @@ impl Pool {
         {
             return Err(RejectError::AlreadyKnown);
         }
-        let context = SpendContext {
-            height: view.tip_height.saturating_add(1),
-            median_time_past: view.median_time_past,
-            median_time_at: view.median_time_at,
+        let coins = Coins {
+            pool: self,
+            view,
+            made: None,
         };
-        let coins = Coins { pool: self, view };
-        let (fee, spent) = check_transaction_in_utxo_context(view.spec, &tx, &context, &coins)?;
+        let (fee, spent) = coins.spend(&tx)?;
         let size = tx.encoded_len() as u64;
         let parents = self.parents_of(&tx);
-        let replaced = if arrival.returning {
-            self.check_conflicts(&tx)?;
-            self.check_ancestors(&parents, self.policy.max_returning_ancestors)?;
-            Replaced::default()
-        } else {
-            self.check_fee(fee, size, now)?;
-            self.check_ancestors(&parents, self.policy.max_ancestors)?;
-            let replaced = self.check_replacement(&tx, fee, size, &parents)?;
-            self.check_family(&parents, size, &replaced)?;
-            replaced
+        let priority = self.priority_of(&txid);
+        let counted = i128::from(fee.units()) + i128::from(priority);
+        let replaced = match arrival.occasion {
+            Occasion::Returning => {
+                self.check_conflicts(&tx)?;
+                self.check_ancestors(&parents, self.policy.max_returning_ancestors)?;
+                Replaced::default()
+            }
+            Occasion::InPackage => {
+                self.check_conflicts(&tx)?;
+                self.check_ancestors(&parents, self.policy.max_ancestors)?;
+                self.check_family(&parents, size, &Replaced::default())?;
+                Replaced::default()
+            }
+            Occasion::New => {
+                self.check_fee(fee, counted, size, now)?;
+                self.check_ancestors(&parents, self.policy.max_ancestors)?;
+                let replaced = self.check_replacement(&tx, fee, counted, size, &parents)?;
+                self.check_family(&parents, size, &replaced)?;
+                replaced
+            }
         };
         Ok(Candidate {
             txid,
             fee,
+            priority,
             size,
             sigops: sigops(&tx),
             spent,
@@ -268,8 +341,40 @@ impl Pool {
             time: arrival.time,
             height: view.tip_height,
             local: arrival.local,
+            relay: arrival.relay,
             tx,
         })
+    }
+
+    /// Whether the signatures of a transaction are worth verifying that comes with its parents: every rule but those of its place
+    /// among the others. `made` has the coins of those it comes with. Returns what it spends.
+    pub(super) fn appraise(
+        &self,
+        tx: &Transaction,
+        txid: &Txid,
+        view: &ChainView<'_>,
+        made: &HashMap<OutPoint, Coin>,
+        asks_fee: bool,
+        now: u64,
+    ) -> Result<Vec<Coin>, RejectError> {
+        self.check_without_coins(view.spec, tx, txid, view.tip_height, view.median_time_past)?;
+        let coins = Coins {
+            pool: self,
+            view,
+            made: Some(made),
+        };
+        let (fee, spent) = coins.spend(tx)?;
+        if asks_fee {
+            let counted = i128::from(fee.units()) + i128::from(self.priority_of(txid));
+            self.check_fee(fee, counted, tx.encoded_len() as u64, now)?;
+        }
+        Ok(spent)
+    }
+
+    /// Whether a package pays enough as a whole.
+    pub(super) fn check_package_fee(&self, sums: &Package, now: u64) -> Result<(), RejectError> {
+        let paid = u64::try_from(sums.fee.max(0)).unwrap_or(u64::MAX);
+        self.check_fee(amount(paid), sums.fee, sums.size, now)
     }
 
     fn parents_of(&self, tx: &Transaction) -> BTreeSet<Txid> {
@@ -279,14 +384,22 @@ impl Pool {
             .collect()
     }
 
-    fn check_fee(&self, fee: Amount, size: u64, now: u64) -> Result<(), RejectError> {
-        let amount = |units| Amount::from_units(units).unwrap_or(Amount::MAX);
-        let required = amount(fee_at(self.policy.min_relay_fee, size));
-        if fee < required {
+    /// `counted` is the fee with the priority.
+    fn check_fee(
+        &self,
+        fee: Amount,
+        counted: i128,
+        size: u64,
+        now: u64,
+    ) -> Result<(), RejectError> {
+        let required = fee_at(self.policy.min_relay_fee, size);
+        if counted < required.into() {
+            let required = amount(required);
             return Err(RejectError::FeeTooLow { fee, required });
         }
-        let required = amount(fee_at(self.floor_at(now), size));
-        if fee < required {
+        let required = fee_at(self.floor_at(now), size);
+        if counted < required.into() {
+            let required = amount(required);
             return Err(RejectError::BelowFloor { fee, required });
         }
         Ok(())
@@ -336,6 +449,10 @@ impl Pool {
         }
         check_package_size(above, policy.max_package_size)
     }
+}
+
+fn amount(units: u64) -> Amount {
+    Amount::from_units(units).unwrap_or(Amount::MAX)
 }
 
 const fn check_package_size(found: u64, limit: u64) -> Result<(), RejectError> {

@@ -25,8 +25,8 @@ pub struct Package {
     pub size: u64,
     /// Their signature operations.
     pub sigops: u64,
-    /// Their fees in base units.
-    pub fee: u128,
+    /// Their fees in base units, with the priorities that were given to them (`prioritisetransaction`).
+    pub fee: i128,
 }
 
 impl Package {
@@ -56,6 +56,8 @@ pub(super) struct Entry {
     pub(super) tx: Arc<Transaction>,
     pub(super) txid: Txid,
     pub(super) fee: Amount,
+    /// By how many base units its fee counts for more, or for less.
+    pub(super) priority: i64,
     /// The transaction alone.
     pub(super) own: Package,
     /// The coins it spends, in the order of its inputs.
@@ -65,6 +67,8 @@ pub(super) struct Entry {
     /// The height of the tip when it came.
     pub(super) height: u32,
     pub(super) local: bool,
+    /// Whether peers were to be told of it when it came.
+    pub(super) relay: bool,
     /// Its number in the order of arrival.
     pub(super) arrival: u64,
     /// The transactions in the pool whose outputs it spends.
@@ -83,17 +87,19 @@ impl Entry {
             count: 1,
             size: candidate.size,
             sigops: candidate.sigops,
-            fee: candidate.fee.units().into(),
+            fee: i128::from(candidate.fee.units()) + i128::from(candidate.priority),
         };
         Self {
             tx: candidate.tx,
             txid: candidate.txid,
             fee: candidate.fee,
+            priority: candidate.priority,
             own,
             spent: candidate.spent,
             time: candidate.time,
             height: candidate.height,
             local: candidate.local,
+            relay: candidate.relay,
             arrival,
             parents: candidate.parents,
             children: BTreeSet::new(),
@@ -122,6 +128,14 @@ impl Entry {
         }
     }
 
+    /// The transaction alone, without its priority.
+    pub(super) fn as_paid(&self) -> Package {
+        Package {
+            fee: self.fee.units().into(),
+            ..self.own
+        }
+    }
+
     /// The memory it takes, in bytes, estimated from above.
     pub(super) fn usage(&self) -> u64 {
         let (inputs, outputs) = (self.tx.inputs.len() as u64, self.tx.outputs.len() as u64);
@@ -136,6 +150,7 @@ impl Entry {
         EntryInfo {
             txid: self.txid,
             fee: self.fee,
+            priority: self.priority,
             size: self.own.size,
             sigops: self.own.sigops,
             time: self.time,
@@ -161,6 +176,8 @@ pub struct EntryInfo {
     pub txid: Txid,
     /// Its fee.
     pub fee: Amount,
+    /// By how many base units it counts for more, or for less (`prioritisetransaction`).
+    pub priority: i64,
     /// Its encoded size in bytes.
     pub size: u64,
     /// Its signature operations.

@@ -83,6 +83,12 @@ pub enum RejectError {
         /// The most that may go.
         limit: u64,
     },
+    /// It replaces another, and is judged together with others.
+    #[error("the transaction replaces {other}, and nothing is replaced within a package")]
+    ReplacementInPackage {
+        /// What it would replace.
+        other: Txid,
+    },
     /// Policy: too large.
     #[error("the transaction has {found} bytes, this node relays at most {limit}")]
     TooLarge {
@@ -116,6 +122,18 @@ pub enum RejectError {
         fee: Amount,
         /// The least that is taken.
         required: Amount,
+    },
+    /// The fee is above what its sender means to pay.
+    #[error(
+        "the fee is {fee} for {size} bytes, above the highest that was asked for (maxfeerate), {allowed}"
+    )]
+    FeeAboveLimit {
+        /// Its fee.
+        fee: Amount,
+        /// Its bytes.
+        size: u64,
+        /// The most that its sender means to pay.
+        allowed: Amount,
     },
     /// Policy: the mempool was full of transactions that pay more.
     #[error("the fee is {fee}, the mempool is full and takes {required} or more")]
@@ -184,10 +202,12 @@ impl RejectError {
             Self::NewUnconfirmed { .. } => "replacement-adds-unconfirmed",
             Self::ReplacementRate { .. } | Self::ReplacementFee { .. } => "insufficient fee",
             Self::TooManyReplaced { .. } => "too many potential replacements",
+            Self::ReplacementInPackage { .. } => "bip125-replacement-disallowed",
             Self::TooLarge { .. } => "tx-size",
             Self::TooManySigops { .. } => "bad-txns-too-many-sigops",
             Self::Dust { .. } => "dust",
             Self::FeeTooLow { .. } => "min relay fee not met",
+            Self::FeeAboveLimit { .. } => "max-fee-exceeded",
             Self::BelowFloor { .. } => "mempool min fee not met",
             Self::Full => "mempool full",
             Self::TooLongChain { .. }
@@ -214,10 +234,12 @@ impl RejectError {
             | Self::ReplacementRate { .. }
             | Self::ReplacementFee { .. }
             | Self::TooManyReplaced { .. }
+            | Self::ReplacementInPackage { .. }
             | Self::TooLarge { .. }
             | Self::TooManySigops { .. }
             | Self::Dust { .. }
             | Self::FeeTooLow { .. }
+            | Self::FeeAboveLimit { .. }
             | Self::BelowFloor { .. }
             | Self::Full
             | Self::TooLongChain { .. }

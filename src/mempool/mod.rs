@@ -10,9 +10,11 @@
 //! | `admission`, `error` | whether a transaction may enter, and why not |
 //! | `pool`, `entry` | the graph of transactions with its sums and orders |
 //! | `replace` | what a transaction may push out |
+//! | `priority` | what an operator lets count for more |
 //! | `eviction` | the byte limit, the fee floor after it, expiry |
 //! | `reorg` | blocks that are connected and disconnected |
 //! | `select` | what a block takes |
+//! | `orphans` | what came before its parents |
 //! | `estimate` | the fee rate that gets into one of the next blocks |
 //! | `short_ids` | the transactions of an announced block |
 //! | `saved` | the file from one run to the next |
@@ -28,8 +30,10 @@ mod error;
 mod estimate;
 mod eviction;
 mod handle;
+mod orphans;
 mod policy;
 mod pool;
+mod priority;
 mod rate;
 mod reorg;
 mod replace;
@@ -44,9 +48,11 @@ pub use admission::{Candidate, ChainView};
 pub use entry::{EntryInfo, Package};
 pub use error::{MempoolError, RejectError};
 pub use estimate::MAX_TARGET;
-pub use handle::{Accepted, AddressDelta, MempoolHandle, TxSource};
+pub use handle::{Accepted, AddressDelta, MempoolHandle, Offer, PackageAnswer, TxSource};
+pub use orphans::PeerName;
 pub use policy::Policy;
 pub use pool::{MempoolInfo, Pool};
+pub use priority::{Priority, TooManyPriorities};
 pub use rate::FeeRate;
 pub use select::{TemplateTransactions, TemplateTx};
 pub use task::{MempoolTask, spawn, spawn_with_file};

@@ -1,6 +1,6 @@
 //! The graph of waiting transactions, with its sums and its two orders.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::admission::Candidate;
@@ -50,10 +50,12 @@ pub struct Pool {
     /// The order of keeping, the first to go first.
     pub(super) for_keeping: BTreeSet<Rank>,
     pub(super) arrivals: u64,
-    /// Sums over all entries.
+    /// Sums over all entries, as they pay.
     pub(super) total: Package,
     pub(super) usage: u64,
     pub(super) floor: Floor,
+    /// By how much fees count for more, of what waits and of what may come.
+    pub(super) priorities: BTreeMap<Txid, i64>,
     /// Blocks that were disconnected and whose transactions have not come back yet.
     pub(super) returned: Returned,
     pub(super) tip: BlockHash,
@@ -61,6 +63,8 @@ pub struct Pool {
     /// Whether the file of the last run has been taken in.
     pub(super) is_loaded: bool,
     pub(super) events: Vec<MempoolEvent>,
+    /// How many were taken before.
+    events_taken: u64,
 }
 
 impl Pool {
@@ -76,11 +80,13 @@ impl Pool {
             total: Package::default(),
             usage: 0,
             floor: Floor::default(),
+            priorities: BTreeMap::new(),
             returned: Returned::default(),
             tip,
             estimator: Estimator::default(),
             is_loaded: true,
             events: Vec::new(),
+            events_taken: 0,
         }
     }
 
@@ -91,7 +97,13 @@ impl Pool {
 
     /// What has changed since the last call, in order.
     pub fn take_events(&mut self) -> Vec<MempoolEvent> {
+        self.events_taken += self.events.len() as u64;
         std::mem::take(&mut self.events)
+    }
+
+    /// The number of the next change, counted from 1 (Bitcoin Core, `mempool_sequence`).
+    pub const fn sequence(&self) -> u64 {
+        1 + self.events_taken + self.events.len() as u64
     }
 
     /// Takes a transaction whose scripts were verified, and makes room for it. `now` is in seconds since 1970.
@@ -101,32 +113,40 @@ impl Pool {
     /// # Errors
     /// [`RejectError::Full`] where it is the least worth keeping.
     pub fn insert(&mut self, candidate: Candidate, now: u64) -> Result<(), RejectError> {
-        let (txid, local) = (candidate.txid, candidate.local);
+        let txid = candidate.txid;
         for replaced in &candidate.replaced.direct {
             self.remove_with_descendants(replaced, RemovalReason::Replaced);
         }
         self.insert_quietly(candidate);
+        self.welcome(&[txid], now);
+        if self.entries.contains_key(&txid) {
+            Ok(())
+        } else {
+            Err(RejectError::Full)
+        }
+    }
+
+    /// Makes room after transactions were linked in, and tells of those that are kept.
+    pub(super) fn welcome(&mut self, newcomers: &[Txid], now: u64) {
         let gone = self.make_room(now);
-        let kept = self.entries.get(&txid);
-        if let Some(entry) = kept {
+        for entry in newcomers.iter().filter_map(|txid| self.entries.get(txid)) {
             if entry.parents.is_empty() {
-                let rate = entry.own.rate().per_kilobyte();
-                self.estimator.arrived(txid, rate, entry.height);
+                let rate = entry.as_paid().rate().per_kilobyte();
+                self.estimator.arrived(entry.txid, rate, entry.height);
             }
             self.events.push(MempoolEvent::Added {
                 tx: Arc::clone(&entry.tx),
-                txid,
+                txid: entry.txid,
                 fee: entry.fee,
-                local,
+                local: entry.local,
+                relay: entry.relay,
             });
         }
-        let kept = kept.is_some();
-        let others = gone.into_iter().filter(|gone| *gone != txid);
+        let others = gone.into_iter().filter(|gone| !newcomers.contains(gone));
         self.events.extend(others.map(|txid| MempoolEvent::Removed {
             txid,
             reason: RemovalReason::Evicted,
         }));
-        if kept { Ok(()) } else { Err(RejectError::Full) }
     }
 
     /// Links a transaction in, without making room or telling.
@@ -149,7 +169,7 @@ impl Pool {
         }
         self.for_mining.insert(entry.mining_rank());
         self.for_keeping.insert(entry.keeping_rank());
-        self.total.add(&entry.own);
+        self.total.add(&entry.as_paid());
         self.usage += entry.usage();
         self.entries.insert(entry.txid, entry);
     }
@@ -186,7 +206,7 @@ impl Pool {
         for outpoint in entry.outpoints() {
             self.spends.remove(&outpoint);
         }
-        self.total.subtract(&entry.own);
+        self.total.subtract(&entry.as_paid());
         self.usage -= entry.usage();
         self.estimator.dropped(txid);
         Some(entry)
@@ -211,7 +231,7 @@ impl Pool {
     }
 
     /// Changes an entry's sums and keeps both orders right.
-    fn update(&mut self, txid: &Txid, change: impl FnOnce(&mut Entry)) {
+    pub(super) fn update(&mut self, txid: &Txid, change: impl FnOnce(&mut Entry)) {
         let Some(entry) = self.entries.get_mut(txid) else {
             return;
         };
@@ -260,6 +280,36 @@ impl Pool {
     /// What there is to know of a transaction that waits here.
     pub fn entry(&self, txid: &Txid) -> Option<EntryInfo> {
         self.entries.get(txid).map(Entry::info)
+    }
+
+    /// What there is to know of everything that a transaction here depends on, parents before children.
+    pub fn ancestors(&self, txid: &Txid) -> Option<Vec<EntryInfo>> {
+        let entry = self.entries.get(txid)?;
+        Some(self.infos(&self.ancestors_of(&entry.parents)))
+    }
+
+    /// What there is to know of everything that depends on a transaction here, parents before children.
+    pub fn descendants(&self, txid: &Txid) -> Option<Vec<EntryInfo>> {
+        self.entries.get(txid)?;
+        Some(self.infos(&self.descendants_of(txid)))
+    }
+
+    fn infos(&self, txids: &[Txid]) -> Vec<EntryInfo> {
+        let mut entries: Vec<&Entry> = txids
+            .iter()
+            .filter_map(|txid| self.entries.get(txid))
+            .collect();
+        entries.sort_unstable_by_key(|entry| (entry.ancestors.count, entry.arrival));
+        entries.into_iter().map(Entry::info).collect()
+    }
+
+    /// Sums over some transactions that wait.
+    pub(super) fn sums(&self, txids: &[Txid]) -> Package {
+        let entries = txids.iter().filter_map(|txid| self.entries.get(txid));
+        entries.fold(Package::default(), |mut sums, entry| {
+            sums.add(&entry.own);
+            sums
+        })
     }
 
     /// Which transaction spends a coin.

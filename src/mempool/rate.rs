@@ -7,24 +7,30 @@ use crate::primitives::Txid;
 /// A fee divided by a size, kept as a fraction so that comparing two never rounds.
 #[derive(Debug, Clone, Copy)]
 pub struct FeeRate {
-    /// Base units. Wide enough for the fees of any number of transactions together.
-    fee: u128,
+    /// Base units. Wide enough for the fees of any number of transactions together; below 0 where a priority says so.
+    fee: i128,
     /// Bytes, never 0.
     size: u64,
 }
 
 impl FeeRate {
     /// `fee` base units for `size` bytes; a size of 0 counts as 1.
-    pub fn new(fee: u128, size: u64) -> Self {
+    pub fn new(fee: i128, size: u64) -> Self {
         Self {
             fee,
             size: size.max(1),
         }
     }
 
-    /// Base units for 1000 bytes, rounded down: the form in which RPC answers and options give rates.
+    /// Base units for 1000 bytes, rounded down and at least 0: the form in which RPC answers and options give rates.
     pub fn per_kilobyte(self) -> u64 {
-        u64::try_from(self.fee.saturating_mul(1000) / u128::from(self.size)).unwrap_or(u64::MAX)
+        let rate = self.fee.max(0).saturating_mul(1000) / i128::from(self.size);
+        u64::try_from(rate).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the fee is below 0.
+    pub(super) const fn is_negative(self) -> bool {
+        self.fee < 0
     }
 }
 
@@ -36,8 +42,8 @@ pub(super) fn fee_at(per_kilobyte: u64, size: u64) -> u64 {
 
 impl Ord for FeeRate {
     fn cmp(&self, other: &Self) -> Ordering {
-        let left = self.fee.saturating_mul(u128::from(other.size));
-        let right = other.fee.saturating_mul(u128::from(self.size));
+        let left = self.fee.saturating_mul(i128::from(other.size));
+        let right = other.fee.saturating_mul(i128::from(self.size));
         left.cmp(&right)
     }
 }
@@ -81,9 +87,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comparing_rates_is_comparing_fractions(a: u32, b: u32, n in 1_u64..1000, m in 1_u64..1000) {
-            let (left, right) = (FeeRate::new(a.into(), n), FeeRate::new(b.into(), m));
-            prop_assert_eq!(left.cmp(&right), (u64::from(a) * m).cmp(&(u64::from(b) * n)));
+        fn comparing_rates_is_comparing_fractions(a: i32, b: i32, n in 1_u32..1000, m in 1_u32..1000) {
+            let (left, right) = (FeeRate::new(a.into(), n.into()), FeeRate::new(b.into(), m.into()));
+            prop_assert_eq!(left.cmp(&right), (i64::from(a) * i64::from(m)).cmp(&(i64::from(b) * i64::from(n))));
         }
     }
 }

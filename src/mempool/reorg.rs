@@ -3,11 +3,14 @@
 //! A block that is connected takes its transactions out, and with them whatever spends the same coins. Blocks that are
 //! disconnected are kept until the tip stands still: then their transactions come back, oldest block first, and everything that
 //! waits is judged anew against the new tip, since coins may have gone, matured less or be locked again.
+//!
+//! A block can hold a chain of thousands of payments, and the work for each grows with the number of those it depends on. So of a
+//! longer chain the first part comes back at once; the rest waits outside, and each block that confirms some lets in as many more.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::admission::{Arrival, Candidate, ChainView};
+use super::admission::{Arrival, Candidate, ChainView, Occasion};
 use super::error::RejectError;
 use super::pool::Pool;
 use crate::chain::{MempoolEvent, RemovalReason};
@@ -25,9 +28,19 @@ pub(super) struct Returned {
     bytes: usize,
     /// Whether anything was disconnected, kept or not.
     any: bool,
+    /// What depends on too many to come back yet, in order.
+    later: Later,
+}
+
+#[derive(Debug, Default)]
+struct Later {
+    queue: Vec<Comeback>,
+    txids: HashSet<Txid>,
+    bytes: usize,
 }
 
 /// A transaction that asks to be let in again.
+#[derive(Debug)]
 struct Comeback {
     tx: Arc<Transaction>,
     txid: Txid,
@@ -39,11 +52,12 @@ impl Pool {
     pub fn block_connected(&mut self, hash: BlockHash, height: u32, block: &Block) {
         self.tip = hash;
         self.estimator.block(height);
-        if self.entries.is_empty() {
+        if self.entries.is_empty() && self.priorities.is_empty() {
             return;
         }
         for tx in block.transactions.iter().skip(1) {
             let txid = tx.txid();
+            self.priorities.remove(&txid);
             self.confirm(&txid, height);
             for input in &tx.inputs {
                 if let Some(other) = self.spends.get(&input.previous_output).copied() {
@@ -96,10 +110,56 @@ impl Pool {
     pub fn wanted_coins_to_settle(&self) -> HashSet<OutPoint> {
         let returned = self.returned.transactions().map(|tx| (tx.txid(), tx));
         let waiting = self.entries.values().map(|entry| (entry.txid, &*entry.tx));
-        returned
-            .chain(waiting)
-            .flat_map(|(txid, tx)| Self::wanted_coins(tx, txid))
+        let mut wanted = self.wanted_coins_to_readmit();
+        for (txid, tx) in returned.chain(waiting) {
+            wanted.extend(Self::wanted_coins(tx, txid));
+        }
+        wanted
+    }
+
+    /// Whether [`Pool::readmit`] may have something to do after a block.
+    pub fn has_more_to_return(&self) -> bool {
+        !self.returned.later.queue.is_empty()
+    }
+
+    /// The coins of the chain that [`Pool::readmit`] needs.
+    pub fn wanted_coins_to_readmit(&self) -> HashSet<OutPoint> {
+        let later = self.returned.later.queue.iter();
+        later
+            .flat_map(|comeback| Self::wanted_coins(&comeback.tx, comeback.txid))
             .collect()
+    }
+
+    /// Lets in what depended on too many before the latest block. The arguments are those of [`Pool::settle`].
+    pub fn readmit(
+        &mut self,
+        view: &ChainView<'_>,
+        now: u64,
+        verify: &mut dyn FnMut(&Candidate) -> Result<(), RuleError>,
+    ) {
+        let later = std::mem::take(&mut self.returned.later);
+        for comeback in later.queue {
+            match self.judge_comeback(&comeback, view, now, verify) {
+                Ok(candidate) => {
+                    // Where it is the least worth keeping it was told so, and nobody waits for the answer.
+                    let _ = self.insert(candidate, now);
+                }
+                Err(error) => self.returned.later.put_off(comeback, &error),
+            }
+        }
+    }
+
+    fn judge_comeback(
+        &self,
+        comeback: &Comeback,
+        view: &ChainView<'_>,
+        now: u64,
+        verify: &mut dyn FnMut(&Candidate) -> Result<(), RuleError>,
+    ) -> Result<Candidate, RejectError> {
+        let Comeback { tx, txid, arrival } = comeback;
+        let candidate = self.check_arrival(Arc::clone(tx), *txid, view, *arrival, now)?;
+        verify(&candidate)?;
+        Ok(candidate)
     }
 
     /// Lets the transactions of disconnected blocks in again and judges everything anew. `verify` checks the scripts of one, or
@@ -120,7 +180,9 @@ impl Pool {
                 arrival: Arrival {
                     time: now,
                     local: false,
-                    returning: true,
+                    relay: false,
+                    occasion: Occasion::Returning,
+                    max_fee_rate: None,
                 },
             })
             .collect();
@@ -130,25 +192,24 @@ impl Pool {
             arrival: Arrival {
                 time: entry.time,
                 local: entry.local,
-                returning: true,
+                relay: entry.relay,
+                occasion: Occasion::Returning,
+                max_fee_rate: None,
             },
         }));
+        queue.extend(returned.later.queue);
         self.clear();
         self.tip = view.tip;
         let mut reasons = Vec::new();
-        for Comeback { tx, txid, arrival } in queue {
-            let admitted = self
-                .check_arrival(tx, txid, view, arrival, now)
-                .and_then(|candidate| {
-                    verify(&candidate)?;
-                    Ok(candidate)
-                });
-            match admitted {
+        for comeback in queue {
+            match self.judge_comeback(&comeback, view, now, verify) {
                 Ok(candidate) => self.insert_quietly(candidate),
-                Err(error) if before.contains(&txid) => {
-                    reasons.push((txid, removal_reason(&error)))
+                Err(error) => {
+                    if before.contains(&comeback.txid) {
+                        reasons.push((comeback.txid, removal_reason(&error)));
+                    }
+                    self.returned.later.put_off(comeback, &error);
                 }
-                Err(_) => {}
             }
         }
         let evicted = self.make_room(now).into_iter();
@@ -170,6 +231,7 @@ impl Pool {
                 txid: entry.txid,
                 fee: entry.fee,
                 local: entry.local,
+                relay: entry.relay,
             });
         let new: Vec<_> = new.collect();
         self.events.extend(gone);
@@ -188,6 +250,21 @@ impl Pool {
     /// Asks for everything to be judged anew: events of the chain were missed.
     pub fn unsettle(&mut self) {
         self.returned.any = true;
+    }
+}
+
+impl Later {
+    /// Keeps what `error` keeps out for now only: it, or one that it spends from, depends on too many.
+    fn put_off(&mut self, comeback: Comeback, error: &RejectError) {
+        let misses_later = |outpoint: &OutPoint| self.txids.contains(&outpoint.txid);
+        let is_later = matches!(error, RejectError::TooLongChain { .. })
+            || matches!(error, RejectError::MissingInputs { outpoint } if misses_later(outpoint));
+        let bytes = comeback.tx.encoded_len();
+        if is_later && self.bytes + bytes <= MAX_RETURNED_BYTES {
+            self.bytes += bytes;
+            self.txids.insert(comeback.txid);
+            self.queue.push(comeback);
+        }
     }
 }
 
@@ -215,10 +292,12 @@ const fn removal_reason(error: &RejectError) -> RemovalReason {
         | RejectError::ReplacementRate { .. }
         | RejectError::ReplacementFee { .. }
         | RejectError::TooManyReplaced { .. }
+        | RejectError::ReplacementInPackage { .. }
         | RejectError::TooLarge { .. }
         | RejectError::TooManySigops { .. }
         | RejectError::Dust { .. }
         | RejectError::FeeTooLow { .. }
+        | RejectError::FeeAboveLimit { .. }
         | RejectError::BelowFloor { .. }
         | RejectError::Full
         | RejectError::TooLongChain { .. }

@@ -13,7 +13,7 @@ use crate::primitives::{Amount, Transaction, Txid};
 
 /// The most transactions that one may push out, with all that depend on them (BIP125 rule 5; Bitcoin Core,
 /// `MAX_REPLACEMENT_CANDIDATES`). Bounds the work of judging it.
-const MAX_REPLACED: u64 = 100;
+pub(super) const MAX_REPLACED: u64 = 100;
 
 /// What a transaction would push out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub(super) struct Replaced {
 }
 
 impl Pool {
-    /// What `tx`, which pays `fee` for `size` bytes and spends outputs of `parents`, would push out, if it may.
+    /// What `tx`, which pays `fee` for `size` bytes and spends outputs of `parents`, would push out, if it may. `counted` is the fee
+    /// with the priority.
     ///
     /// # Errors
     /// The first condition that it does not meet.
@@ -33,6 +34,7 @@ impl Pool {
         &self,
         tx: &Transaction,
         fee: Amount,
+        counted: i128,
         size: u64,
         parents: &BTreeSet<Txid>,
     ) -> Result<Replaced, RejectError> {
@@ -51,7 +53,7 @@ impl Pool {
         }
         let replaced = Replaced { direct, all };
         self.check_independent(parents, &replaced)?;
-        self.check_replacement_fee(fee, size, &replaced)?;
+        self.check_replacement_fee(fee, counted, size, &replaced)?;
         Ok(replaced)
     }
 
@@ -95,10 +97,11 @@ impl Pool {
     fn check_replacement_fee(
         &self,
         fee: Amount,
+        counted: i128,
         size: u64,
         replaced: &Replaced,
     ) -> Result<(), RejectError> {
-        let rate = FeeRate::new(fee.units().into(), size);
+        let rate = FeeRate::new(counted, size);
         for txid in &replaced.direct {
             if let Some(entry) = self.entries.get(txid)
                 && rate <= entry.own.rate()
@@ -114,9 +117,9 @@ impl Pool {
             .all
             .iter()
             .filter_map(|txid| self.entries.get(txid));
-        let lost: u128 = gone.map(|entry| entry.own.fee).sum();
-        let required = lost + u128::from(fee_at(self.policy.incremental_fee, size));
-        if u128::from(fee.units()) < required {
+        let lost: i128 = gone.map(|entry| entry.own.fee).sum();
+        let required = lost + i128::from(fee_at(self.policy.incremental_fee, size));
+        if counted < required {
             let required = u64::try_from(required)
                 .ok()
                 .and_then(|units| Amount::from_units(units).ok());

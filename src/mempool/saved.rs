@@ -1,7 +1,8 @@
 //! The waiting transactions in a file, from one run of the node to the next.
 //!
 //! The file begins with [`HEAD`]; each record is the transaction's length (u32), the time of its arrival (u64, seconds since 1970),
-//! whether it was made on this node (u8), its consensus bytes, and the first 4 bytes of SHA-256d of all that. Numbers are
+//! its priority (i64, base units), whether it was made on this node (u8), its consensus bytes, and the first 4 bytes of SHA-256d of
+//! all that. Numbers are
 //! little-endian. Nothing rests on the file: every transaction is judged as if it came from a peer, and what cannot be read is left
 //! out.
 
@@ -13,9 +14,9 @@ use std::sync::Arc;
 use crate::primitives::{Decode, Encode, Transaction, sha256d};
 
 /// What the file is, and the version of its form.
-const HEAD: &[u8; 16] = b"quarry mempool 1";
+const HEAD: &[u8; 16] = b"quarry mempool 2";
 /// Bytes of a record before the transaction.
-const RECORD_HEAD: usize = 4 + 8 + 1;
+const RECORD_HEAD: usize = 4 + 8 + 8 + 1;
 const CHECKSUM: usize = 4;
 /// No transaction is larger; a length beyond is damage.
 const MAX_TX_BYTES: u32 = 4_000_000;
@@ -25,6 +26,7 @@ const MAX_TX_BYTES: u32 = 4_000_000;
 pub(super) struct Saved {
     pub(super) tx: Arc<Transaction>,
     pub(super) time: u64,
+    pub(super) priority: i64,
     pub(super) local: bool,
 }
 
@@ -45,12 +47,19 @@ pub(super) fn save<'a>(path: &Path, saved: impl Iterator<Item = &'a Saved>) -> i
 fn write<'a>(path: &Path, saved: impl Iterator<Item = &'a Saved>) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     out.write_all(HEAD)?;
-    for Saved { tx, time, local } in saved {
+    for Saved {
+        tx,
+        time,
+        priority,
+        local,
+    } in saved
+    {
         let bytes = tx.to_bytes();
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let mut record = Vec::with_capacity(RECORD_HEAD + bytes.len() + CHECKSUM);
         record.extend_from_slice(&length.to_le_bytes());
         record.extend_from_slice(&time.to_le_bytes());
+        record.extend_from_slice(&priority.to_le_bytes());
         record.push(u8::from(*local));
         record.extend_from_slice(&bytes);
         let checksum = sha256d(&record);
@@ -115,8 +124,10 @@ fn next(input: &mut impl Read, is_first: bool) -> Result<Option<Saved>, Unreadab
         .split_first_chunk()
         .expect("the head is longer than 4");
     let length = u32::from_le_bytes(*length);
-    let (time, local) = rest.split_first_chunk().expect("8 bytes and 1 are left");
-    let (time, local) = (u64::from_le_bytes(*time), local == [1]);
+    let (time, rest) = rest.split_first_chunk().expect("17 bytes are left");
+    let (priority, local) = rest.split_first_chunk().expect("8 bytes and 1 are left");
+    let (time, priority) = (u64::from_le_bytes(*time), i64::from_le_bytes(*priority));
+    let local = local == [1];
     if length > MAX_TX_BYTES {
         return Err(Unreadable::Damaged("a length is impossible"));
     }
@@ -131,6 +142,7 @@ fn next(input: &mut impl Read, is_first: bool) -> Result<Option<Saved>, Unreadab
     Ok(Some(Saved {
         tx: Arc::new(tx),
         time,
+        priority,
         local,
     }))
 }
@@ -145,6 +157,7 @@ mod tests {
             .map(|number| Saved {
                 tx: Arc::new(payment(&[first_coin(number)], &[u64::from(number) + 1])),
                 time: 1_000 + u64::from(number),
+                priority: i64::from(number) - 2,
                 local: number % 2 == 0,
             })
             .collect()

@@ -1,35 +1,48 @@
 //! The OS thread `mempool`: the one owner of the pool.
 //!
-//! It runs a small executor of its own, so that commands and events of the chain wake it alike while checking signatures blocks
-//! nobody else. Before each command it takes in what the chain has published.
+//! It runs a small executor of its own, so that commands, events of the chain and verified batches wake it alike. Before each
+//! command it takes in what the chain has published. Signatures are verified on threads of that executor, one a core
+//! (`mempool-scripts`), while the thread goes on with other commands.
 
+mod adoption;
+mod intake;
 mod restart;
+mod verdict;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
-use super::admission::{Arrival, ChainView};
-use super::error::{MempoolError, RejectError};
-use super::handle::{Accepted, Command, MempoolHandle, TxSource};
+use super::admission::{Candidate, ChainView};
+use super::error::MempoolError;
+use super::handle::{Command, MempoolHandle};
+use super::orphans::Orphans;
 use super::policy::Policy;
 use super::pool::Pool;
-use super::saved::Saved;
 use crate::chain::{
-    ChainEvent, ChainHandle, ChainReader, Clock, Event, EventReader, Lagged, SignatureCache, Tip,
+    ChainEvent, ChainHandle, ChainReader, Clock, Event, EventReader, Lagged, PeerEvent,
+    SignatureCache, Tip,
 };
 use crate::consensus::{RuleError, ScriptChecks};
-use crate::primitives::{Coin, OutPoint, Transaction, Txid};
+use crate::primitives::{Coin, OutPoint, Txid};
+use intake::Batch;
+use restart::Restoring;
 
+/// Batches whose scripts are verified at a time. Beyond, commands wait: memory stays bounded, and the cores have enough to do.
+const MAX_VERIFYING: usize = 8;
 /// Commands that may wait. Beyond, senders wait in turn: memory stays bounded when transactions come faster than they are checked.
 const COMMAND_QUEUE: usize = 64;
 /// How often, and how long each time, the thread waits for the events of a tip that the chain's reader shows already.
 const CATCH_UP_TRIES: u32 = 100;
 const CATCH_UP_WAIT: Duration = Duration::from_millis(2);
+
+/// [`Pool::settle`] or [`Pool::readmit`].
+type Step = fn(&mut Pool, &ChainView<'_>, u64, &mut dyn FnMut(&Candidate) -> Result<(), RuleError>);
 
 /// The thread, to be joined.
 #[derive(Debug)]
@@ -95,8 +108,11 @@ fn start(
     let (commands, receiver) = mpsc::channel(COMMAND_QUEUE);
     let (changed, watch) = watch::channel(0);
     let (alive, ended) = oneshot::channel::<()>();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
+        .max_blocking_threads(cores)
+        .thread_name("mempool-scripts")
         .build()?;
     // Subscribed before the tip is read: what happens in between is seen twice and not missed.
     let events = chain.events().subscribe();
@@ -107,8 +123,12 @@ fn start(
         clock: Arc::clone(&clock),
         events,
         changed,
-        restoring: VecDeque::new(),
+        restoring: Restoring::default(),
         file,
+        orphans: Orphans::default(),
+        adopting: false,
+        verifying: JoinSet::new(),
+        revision: 0,
     };
     let thread = thread::Builder::new()
         .name("mempool".into())
@@ -131,9 +151,15 @@ struct Task {
     clock: Clock,
     events: EventReader,
     changed: watch::Sender<u64>,
-    /// What the file held and was not judged yet.
-    restoring: VecDeque<Saved>,
+    restoring: Restoring,
     file: Option<PathBuf>,
+    orphans: Orphans,
+    /// Whether some of them are being judged again.
+    adopting: bool,
+    /// Batches whose scripts are being verified.
+    verifying: JoinSet<Batch>,
+    /// A counter of the events of the chain: coins that were read at another count are read again.
+    revision: u64,
 }
 
 impl Task {
@@ -145,31 +171,59 @@ impl Task {
                     self.on_event(event)?;
                     self.drain()?;
                 }
-                command = commands.recv() => match command {
-                    None | Some(Command::Stop) => {
-                        self.save_at_the_end();
-                        return Ok(());
-                    }
-                    Some(Command::Save(reply)) => {
-                        let _ = reply.send(self.save());
-                    }
-                    Some(Command::Ask(question)) => {
-                        self.catch_up().await?;
-                        // Before the answer: whoever has it, and looks at the events then, finds all that led to it.
-                        self.publish();
-                        question(&self.pool);
-                    }
-                    Some(Command::Submit { transactions, source, dry_run, reply }) => {
-                        let answers = self.submit(transactions, source, dry_run).await?;
-                        self.publish();
-                        // Whoever asked may have gone.
-                        let _ = reply.send(answers);
-                    }
+                Some(batch) = self.verifying.join_next() => self.on_verified(batch).await?,
+                command = commands.recv(), if self.verifying.len() < MAX_VERIFYING => match command {
+                    None | Some(Command::Stop) => break,
+                    Some(command) => self.on_command(command).await?,
                 },
-                () = std::future::ready(()), if !self.pool.is_loaded => self.restore().await?,
+                () = std::future::ready(()), if self.may_go_on() => self.go_on().await?,
             }
             self.publish();
         }
+        // What was sent before is still answered.
+        while let Some(batch) = self.verifying.join_next().await {
+            self.on_verified(batch).await?;
+        }
+        self.publish();
+        self.save_at_the_end();
+        Ok(())
+    }
+
+    /// Whether there is something to do that nobody asks for.
+    fn may_go_on(&self) -> bool {
+        (!self.adopting && self.orphans.has_ready()) || self.may_restore()
+    }
+
+    async fn go_on(&mut self) -> Result<(), MempoolError> {
+        if !self.adopting && self.orphans.has_ready() {
+            self.adopt().await?;
+        }
+        if self.may_restore() {
+            self.restore().await?;
+        }
+        Ok(())
+    }
+
+    async fn on_command(&mut self, command: Command) -> Result<(), MempoolError> {
+        // Whoever asked may have gone: then nobody misses the answer.
+        match command {
+            Command::Submit(submission) => self.on_submission(submission).await?,
+            Command::Ask(question) => {
+                self.catch_up().await?;
+                // Before the answer: whoever has it, and looks at the events then, finds all that led to it.
+                self.publish();
+                question(&self.pool);
+            }
+            Command::Prioritise(txid, delta, reply) => {
+                let _ = reply.send(self.pool.prioritise(txid, delta));
+            }
+            Command::Restore(found, reply) => self.restore_also(found, reply),
+            Command::Save(reply) => {
+                let _ = reply.send(self.save());
+            }
+            Command::Stop => {}
+        }
+        Ok(())
     }
 
     /// Takes in everything that is published, and waits a moment for the events of a tip that the reader shows already: judged
@@ -203,19 +257,30 @@ impl Task {
                     missed = lagged.missed,
                     "the mempool missed events and judges everything anew"
                 );
+                self.orphans.clear();
+                self.revision += 1;
                 self.pool.unsettle();
                 return self.settle();
             }
         };
-        let Event::Chain(event) = &*event else {
-            return Ok(());
+        let event = match &*event {
+            Event::Chain(event) => event,
+            Event::Peer(PeerEvent::Disconnected { peer, .. }) => {
+                self.orphans.forget_peer(peer);
+                return Ok(());
+            }
+            Event::Peer(PeerEvent::Connected { .. }) | Event::Mempool(_) => return Ok(()),
         };
+        self.revision += 1;
         match event {
             ChainEvent::Connected {
                 hash,
                 height,
                 block,
-            } => self.pool.block_connected(*hash, *height, block),
+            } => {
+                self.pool.block_connected(*hash, *height, block);
+                self.orphans_after_block(block);
+            }
             ChainEvent::Disconnected { block, .. } => {
                 self.pool
                     .block_disconnected(block.header.prev_block, Arc::clone(block));
@@ -223,8 +288,12 @@ impl Task {
             ChainEvent::TipChanged { .. } => {
                 if self.pool.is_unsettled() {
                     self.settle()?;
+                } else if self.pool.has_more_to_return() {
+                    self.readmit()?;
                 }
-                self.pool.expire((self.clock)());
+                let now = (self.clock)();
+                self.pool.expire(now);
+                self.orphans.expire(now);
             }
             ChainEvent::Reorg { .. }
             | ChainEvent::HeadersAdvanced { .. }
@@ -234,92 +303,24 @@ impl Task {
     }
 
     fn settle(&mut self) -> Result<(), MempoolError> {
-        let wanted = self.pool.wanted_coins_to_settle();
+        self.let_back(self.pool.wanted_coins_to_settle(), Pool::settle)
+    }
+
+    fn readmit(&mut self) -> Result<(), MempoolError> {
+        self.let_back(self.pool.wanted_coins_to_readmit(), Pool::readmit)
+    }
+
+    fn let_back(&mut self, wanted: HashSet<OutPoint>, step: Step) -> Result<(), MempoolError> {
         // The tip first: if another comes while the coins are read, its events are still to come and correct what they must.
         let tip = self.reader.tip();
         let coins = self.coins(wanted).map_err(MempoolError::Storage)?;
         let (reader, cache) = (&self.reader, self.chain.signature_cache());
         let median_time_at = |height| reader.median_time_at(height);
         let view = view(reader, &tip, &coins, &median_time_at);
-        self.pool.settle(&view, (self.clock)(), &mut |candidate| {
+        step(&mut self.pool, &view, (self.clock)(), &mut |candidate| {
             verify_once(cache, candidate.txid(), &candidate.script_checks())
         });
         Ok(())
-    }
-
-    async fn submit(
-        &mut self,
-        transactions: Vec<Arc<Transaction>>,
-        source: TxSource,
-        dry_run: bool,
-    ) -> Result<Vec<Result<Accepted, RejectError>>, MempoolError> {
-        let transactions: Vec<_> = transactions.into_iter().map(|tx| (tx.txid(), tx)).collect();
-        let mut answers = vec![Err(RejectError::Stopped); transactions.len()];
-        for index in parents_first(&transactions) {
-            let (txid, tx) = &transactions[index];
-            self.catch_up().await?;
-            let arrival = Arrival {
-                time: (self.clock)(),
-                local: source == TxSource::Local,
-                returning: false,
-            };
-            let answer = self.judge(*txid, tx, arrival, dry_run);
-            if let Err(RejectError::Storage(error)) = answer {
-                return Err(MempoolError::Storage(error));
-            }
-            answers[index] = answer;
-        }
-        Ok(answers)
-    }
-
-    fn judge(
-        &mut self,
-        txid: Txid,
-        tx: &Arc<Transaction>,
-        arrival: Arrival,
-        dry_run: bool,
-    ) -> Result<Accepted, RejectError> {
-        let now = (self.clock)();
-        let tip = self.reader.tip();
-        let spec = self.reader.spec();
-        let cheap =
-            self.pool
-                .check_without_coins(spec, tx, &txid, tip.height, tip.median_time_past);
-        match (cheap, self.pool.entry(&txid)) {
-            (Err(RejectError::AlreadyInMempool), Some(entry)) if !dry_run => {
-                return Ok(Accepted {
-                    txid,
-                    fee: entry.fee,
-                    size: entry.size,
-                    newly: false,
-                });
-            }
-            (cheap, _) => cheap?,
-        }
-        let coins = self
-            .coins(Pool::wanted_coins(tx, txid))
-            .map_err(RejectError::Storage)?;
-        let reader = &self.reader;
-        let median_time_at = |height| reader.median_time_at(height);
-        let view = view(reader, &tip, &coins, &median_time_at);
-        let candidate = self
-            .pool
-            .check_arrival(Arc::clone(tx), txid, &view, arrival, now)?;
-        verify_once(
-            self.chain.signature_cache(),
-            txid,
-            &candidate.script_checks(),
-        )?;
-        let accepted = Accepted {
-            txid,
-            fee: candidate.fee(),
-            size: candidate.size(),
-            newly: true,
-        };
-        if !dry_run {
-            self.pool.insert(candidate, now)?;
-        }
-        Ok(accepted)
     }
 
     fn coins(
@@ -378,70 +379,4 @@ fn verify_once(
         cache.insert(txid);
     }
     Ok(())
-}
-
-/// The places of the transactions, each after those it depends on, otherwise in the order given.
-fn parents_first(transactions: &[(Txid, Arc<Transaction>)]) -> Vec<usize> {
-    let places: HashMap<Txid, usize> = transactions
-        .iter()
-        .enumerate()
-        .map(|(place, (txid, _))| (*txid, place))
-        .collect();
-    let mut order = Vec::with_capacity(transactions.len());
-    let mut seen = vec![false; transactions.len()];
-    let mut stack: Vec<(usize, bool)> = (0..transactions.len())
-        .rev()
-        .map(|place| (place, false))
-        .collect();
-    while let Some((place, parents_done)) = stack.pop() {
-        if parents_done {
-            order.push(place);
-        } else if !std::mem::replace(&mut seen[place], true) {
-            stack.push((place, true));
-            let inputs = &transactions[place].1.inputs;
-            let parents = inputs
-                .iter()
-                .filter_map(|input| places.get(&input.previous_output.txid));
-            stack.extend(
-                parents
-                    .filter(|parent| !seen[**parent])
-                    .map(|parent| (*parent, false)),
-            );
-        }
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::primitives::{Script, TxIn};
-
-    fn spending(number: i32, parents: &[Txid]) -> (Txid, Arc<Transaction>) {
-        let inputs = parents.iter().map(|txid| TxIn {
-            previous_output: OutPoint {
-                txid: *txid,
-                vout: 0,
-            },
-            script_sig: Script::default(),
-            sequence: 0,
-        });
-        let tx = Transaction {
-            version: number,
-            inputs: inputs.collect(),
-            outputs: Vec::new(),
-            lock_time: 0,
-        };
-        (tx.txid(), Arc::new(tx))
-    }
-
-    #[test]
-    fn a_batch_is_judged_parents_first_and_otherwise_as_given() {
-        let a = spending(1, &[]);
-        let b = spending(2, &[a.0]);
-        let c = spending(3, &[a.0, b.0]);
-        let d = spending(4, &[]);
-        let batch = [c, d, b, a];
-        assert_eq!(parents_first(&batch), [3, 2, 0, 1]);
-    }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::super::pool::Pool;
-use super::super::{ChainView, MempoolEvent, Package, Policy, RejectError};
-use crate::consensus::{ChainSpec, SpendContext, check_transaction_in_utxo_context};
+use super::super::{Candidate, ChainView, MempoolEvent, Package, Policy, RejectError};
+use crate::consensus::{ChainSpec, RuleError, SpendContext, check_transaction_in_utxo_context};
 use crate::primitives::{
     Amount, Block, BlockHash, Coin, Encode, MerkleRoot, OutPoint, PubkeyHash, SEQUENCE_FINAL,
     Script, Transaction, TxIn, TxOut, Txid,
@@ -58,6 +58,8 @@ struct Connected {
     block: Arc<Block>,
     spent: Vec<(OutPoint, Coin)>,
 }
+
+type Step = fn(&mut Pool, &ChainView<'_>, u64, &mut dyn FnMut(&Candidate) -> Result<(), RuleError>);
 
 /// A pool over a chain of coins.
 pub struct Model {
@@ -186,6 +188,14 @@ impl Model {
     }
 
     pub fn settle(&mut self) {
+        self.let_back(Pool::settle);
+    }
+
+    pub fn readmit(&mut self) {
+        self.let_back(Pool::readmit);
+    }
+
+    fn let_back(&mut self, step: Step) {
         let view = ChainView {
             spec: &self.spec,
             tip: self
@@ -197,7 +207,7 @@ impl Model {
             median_time_at: &|height| 1_900_000_000 + height,
             coins: &self.coins,
         };
-        self.pool.settle(&view, self.now, &mut |_| Ok(()));
+        step(&mut self.pool, &view, self.now, &mut |_| Ok(()));
     }
 
     /// Panics where an invariant does not hold.
@@ -226,6 +236,13 @@ impl Model {
             }
         }
         assert_eq!(self.told, self.pool.ids().collect::<HashSet<_>>());
+    }
+
+    /// [`Model::check`] while there are priorities, which decide what a template takes.
+    pub fn check_graph_with_priorities(&mut self) {
+        self.check_events();
+        self.check_graph();
+        self.check_sums();
     }
 
     fn check_graph(&self) {
@@ -291,7 +308,12 @@ impl Model {
             assert_eq!(entry.descendants, sum(&down));
             assert_eq!(entry.own.size, entry.tx.encoded_len() as u64);
         }
-        assert_eq!(self.pool.total, sum(&entries.keys().copied().collect()));
+        let mut total = sum(&entries.keys().copied().collect());
+        total.fee -= entries
+            .values()
+            .map(|entry| i128::from(entry.priority))
+            .sum::<i128>();
+        assert_eq!(self.pool.total, total);
         assert_eq!(
             self.pool.usage,
             entries

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::chain::testing::{TestChain, coinbase_coin, pay};
 use crate::chain::{ChainEvent, Clock, Event};
+use crate::consensus::ChainSpec;
 use crate::mempool::handle::Command;
 use crate::mempool::{
     MempoolEvent, MempoolHandle, MempoolTask, Policy, RejectError, RemovalReason, TxSource, spawn,
@@ -13,28 +14,35 @@ use crate::mempool::{
 use crate::primitives::{Block, COIN, Transaction};
 
 /// A chain with a mempool. Both end when it is dropped.
-struct Node {
+pub struct Node {
     mempool: Option<(MempoolHandle, MempoolTask)>,
-    chain: TestChain,
+    pub chain: TestChain,
 }
 
 impl Node {
-    fn new() -> Self {
-        let chain = TestChain::new();
+    pub fn new() -> Self {
+        Self::with(Policy::default())
+    }
+
+    pub fn with(policy: Policy) -> Self {
+        Self::over(TestChain::new(), policy)
+    }
+
+    fn over(chain: TestChain, policy: Policy) -> Self {
         let time = Arc::clone(&chain.clock);
         let clock: Clock = Arc::new(move || time.load(Ordering::Relaxed));
-        let mempool = spawn(chain.handle().clone(), Policy::default(), clock).unwrap();
+        let mempool = spawn(chain.handle().clone(), policy, clock).unwrap();
         Self {
             mempool: Some(mempool),
             chain,
         }
     }
 
-    fn mempool(&self) -> &MempoolHandle {
+    pub fn mempool(&self) -> &MempoolHandle {
         &self.mempool.as_ref().unwrap().0
     }
 
-    fn take(&self, tx: &Transaction) {
+    pub fn take(&self, tx: &Transaction) {
         let accepted = self
             .mempool()
             .submit_blocking(tx.clone(), TxSource::Local)
@@ -42,7 +50,7 @@ impl Node {
         assert!(accepted.newly);
     }
 
-    fn waits(&self, transactions: &[&Transaction]) {
+    pub fn waits(&self, transactions: &[&Transaction]) {
         let mut found = self.mempool().ids_blocking();
         let mut expected: Vec<_> = transactions.iter().map(|tx| tx.txid()).collect();
         found.sort();
@@ -50,7 +58,7 @@ impl Node {
         assert_eq!(found, expected);
     }
 
-    fn block(&self, parent: &Block, transactions: &[&Transaction], salt: u32) -> Block {
+    pub fn block(&self, parent: &Block, transactions: &[&Transaction], salt: u32) -> Block {
         let transactions = transactions.iter().map(|tx| (*tx).clone()).collect();
         let block = self.chain.block_on(parent.hash(), transactions, salt);
         self.chain.submit(&block).unwrap();
@@ -132,9 +140,10 @@ fn a_payment_waits_confirms_and_is_then_known() {
         &[(3, 49 * COIN)],
     );
     // The child first: within one batch the order does not matter.
-    let answers = node
-        .mempool()
-        .submit_many_blocking(vec![child.clone(), parent.clone()], TxSource::Peer);
+    let answers = node.mempool().submit_many_blocking(
+        vec![child.clone(), parent.clone()],
+        TxSource::Peer("a peer".into()),
+    );
     assert!(
         answers
             .iter()
@@ -216,9 +225,40 @@ fn t10_a_reorganisation_returns_what_is_still_valid() {
     node.waits(&[&back]);
     let error = node
         .mempool()
-        .submit_blocking(lost, TxSource::Peer)
+        .submit_blocking(lost, TxSource::Peer("a peer".into()))
         .unwrap_err();
     assert_eq!(error.reject_reason(), "missing-inputs");
+}
+
+/// What was accepted for one height is in a block at another, where it may not be: only its scripts were judged for good
+/// (CVE-2026-40880).
+///
+/// ```text
+/// 1 ── 2 ── 3 ── 4           (pool: spends the reward of 2, mature from 5 on)
+///           └── 4b {it} ── 5b
+/// ```
+#[test]
+fn t12_a_block_is_judged_at_its_own_height() {
+    let spec = ChainSpec {
+        name: "unit".into(),
+        coinbase_maturity: 3,
+        ..ChainSpec::regtest()
+    };
+    let node = Node::over(TestChain::with_spec(spec), Policy::default());
+    let blocks = node.chain.extend(4);
+    let spend = pay(1, &[coinbase_coin(&blocks[1])], &[(2, COIN)]);
+    node.take(&spend);
+    let verified = node.chain.handle().signature_cache();
+    assert!(verified.contains(&spend.txid()));
+    let early = node.block(&blocks[2], &[&spend], 1);
+    let on_early = node.chain.block_on(early.hash(), Vec::new(), 1);
+    assert!(node.chain.submit(&on_early).is_err());
+    assert_eq!(node.chain.reader().tip().hash, blocks[3].hash());
+    let info = node.chain.reader().header_info(&early.hash()).unwrap();
+    assert!(info.is_invalid);
+    node.waits(&[&spend]);
+    node.block(&blocks[3], &[&spend], 2);
+    node.waits(&[]);
 }
 
 #[test]
@@ -228,7 +268,7 @@ fn a_wrong_signature_is_the_senders_fault() {
     let stolen = pay(2, &[coinbase_coin(&blocks[0])], &[(2, COIN)]);
     let error = node
         .mempool()
-        .submit_blocking(stolen, TxSource::Peer)
+        .submit_blocking(stolen, TxSource::Peer("a peer".into()))
         .unwrap_err();
     assert_eq!(error.reject_reason(), "mandatory-script-verify-flag-failed");
     assert!(error.is_senders_fault());

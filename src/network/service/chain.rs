@@ -55,11 +55,17 @@ impl Service {
     fn on_mempool_event(&mut self, event: &MempoolEvent) {
         match event {
             MempoolEvent::Added {
-                tx, txid, local, ..
+                tx,
+                txid,
+                local,
+                relay,
+                ..
             } => {
-                // Those of peers were relayed with the verdict on their batch.
                 if *local {
                     self.remember_own(*txid, tx);
+                }
+                // Others of peers were relayed with the verdict on their batch.
+                if *relay {
                     let now = self.now();
                     self.outbox.add(now, Arc::clone(tx));
                 }

@@ -45,9 +45,8 @@ pub(super) async fn judge_gossip_transactions(
             };
         }
     };
-    let results = mempool
-        .submit_many(transactions.clone(), TxSource::Peer)
-        .await;
+    let from = TxSource::Peer(source.to_string().into());
+    let results = mempool.submit_many(transactions.clone(), from).await;
     let verdict = batch_verdict(transactions.into_iter().zip(results));
     Done::GossipTransactions {
         source,
@@ -173,7 +172,8 @@ mod tests {
         mempool
             .submit_blocking(ours.clone(), TxSource::Local)
             .unwrap();
-        mempool.submit_blocking(theirs, TxSource::Peer).unwrap();
+        let peer = TxSource::Peer("a peer".into());
+        mempool.submit_blocking(theirs, peer).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         match runtime.block_on(own_transactions(mempool.clone())) {
             Done::OwnTransactions(own) => assert_eq!(own, [Arc::new(ours)]),

@@ -134,6 +134,6 @@ fn units(units: u64) -> Value {
     amount(Amount::from_units(units).unwrap_or(Amount::MAX))
 }
 
-fn wide_units(fee: u128) -> Value {
+fn wide_units(fee: i128) -> Value {
     units(u64::try_from(fee).unwrap_or(u64::MAX))
 }

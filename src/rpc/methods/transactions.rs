@@ -1,10 +1,12 @@
 //! Single transactions.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::stored;
 use crate::chain::TxLocation;
-use crate::mempool::{RejectError, TxSource};
+use crate::mempool::{Offer, RejectError, TxSource};
 use crate::primitives::{Amount, Block, BlockHash, Coin, Decode, Encode, Transaction, Txid};
 use crate::rpc::describe::{self, Shown};
 use crate::rpc::error::{RpcError, code};
@@ -179,28 +181,19 @@ fn sendrawtransaction(call: &Call<'_>) -> Answer {
     let tx = Transaction::from_bytes(&bytes).map_err(|error| {
         RpcError::new(code::DESERIALIZATION_ERROR, format!("{FAILED} ({error})"))
     })?;
-    let mempool = &call.context.mempool;
-    if max_fee_rate > 0 {
-        // What the mempool refuses now, it refuses below, with the reason.
-        if let Ok(accepted) = call.runtime.block_on(mempool.test_accept(tx.clone())) {
-            check_fee(accepted.fee, accepted.size, max_fee_rate)?;
-        }
+    let offer = Offer {
+        tx: Arc::new(tx),
+        max_fee_rate: (max_fee_rate > 0).then_some(max_fee_rate),
+    };
+    let answers = call
+        .context
+        .mempool
+        .offer_blocking(vec![offer], TxSource::Local);
+    match answers.into_iter().next() {
+        Some(Ok(accepted)) => Ok(json!(accepted.txid)),
+        Some(Err(error)) => Err(rejected(&error)),
+        None => Err(rejected(&RejectError::Stopped)),
     }
-    match mempool.submit_blocking(tx, TxSource::Local) {
-        Ok(accepted) => Ok(json!(accepted.txid)),
-        Err(error) => Err(rejected(&error)),
-    }
-}
-
-fn check_fee(fee: Amount, size: u64, max_rate: u64) -> Result<(), RpcError> {
-    let allowed = u128::from(max_rate) * u128::from(size) / 1000;
-    if u128::from(fee.units()) <= allowed {
-        return Ok(());
-    }
-    let message = format!(
-        "Fee exceeds maximum configured by user (maxfeerate): the fee is {fee} for {size} bytes"
-    );
-    Err(RpcError::new(code::VERIFY_ERROR, message))
 }
 
 /// Bitcoin Core, `JSONRPCTransactionError` and `TransactionErrorString`.
@@ -218,6 +211,12 @@ fn rejected(error: &RejectError) -> RpcError {
                 "Transaction outputs already in utxo set",
             );
         }
+        RejectError::FeeAboveLimit { .. } => {
+            return RpcError::new(
+                code::VERIFY_ERROR,
+                format!("Fee exceeds maximum configured by user (maxfeerate): {error}"),
+            );
+        }
         RejectError::Storage(_) => code::DATABASE_ERROR,
         RejectError::Stopped => code::MISC_ERROR,
         RejectError::Rule(_)
@@ -230,6 +229,7 @@ fn rejected(error: &RejectError) -> RpcError {
         | RejectError::ReplacementRate { .. }
         | RejectError::ReplacementFee { .. }
         | RejectError::TooManyReplaced { .. }
+        | RejectError::ReplacementInPackage { .. }
         | RejectError::TooLarge { .. }
         | RejectError::TooManySigops { .. }
         | RejectError::Dust { .. }
