@@ -158,11 +158,17 @@ fn b26_templates_fill_a_block_and_stay_within_its_limits() {
         max_block_sigops,
         ..ChainSpec::regtest()
     };
-    for (spec, outputs) in [(limits(3000, 20_000), 1), (limits(1_000_000, 40), 3)] {
+    for (spec, outputs) in [
+        (limits(3000, 20_000), 1),
+        (limits(1_000_000, 40), 3),
+        // Each as many signature operations as policy takes, and 85 kB.
+        (limits(1_000_000, 20_000), 2_500),
+    ] {
         let node = Node::with_spec(spec.clone());
         let blocks = node.generate(21);
         for block in &blocks[..20] {
-            node.take(&pay(1, &[coinbase_coin(block)], &vec![(2, COIN); outputs]));
+            let outputs = vec![(2, 40 * COIN / outputs as u64); outputs];
+            node.take(&pay(1, &[coinbase_coin(block)], &outputs));
         }
         let mut left = 20;
         while left > 0 {
