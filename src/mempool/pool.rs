@@ -34,6 +34,8 @@ pub struct MempoolInfo {
     pub min_fee_rate: u64,
     /// What a transaction must pay at any time, in base units for 1000 bytes.
     pub min_relay_fee: u64,
+    /// By how much a replacement must pay more, in base units for 1000 bytes.
+    pub incremental_fee: u64,
 }
 
 /// The waiting transactions.
@@ -391,6 +393,7 @@ impl Pool {
             total_fee: Amount::from_units(fees).unwrap_or(Amount::MAX),
             min_fee_rate: self.floor_at(now).max(self.policy.min_relay_fee),
             min_relay_fee: self.policy.min_relay_fee,
+            incremental_fee: self.policy.incremental_fee,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::http::Place;
 use super::arguments::Arguments;
 use super::context::RpcContext;
 use super::error::{RpcError, code};
-use super::method::{Answer, Call};
+use super::method::{Answer, Call, Method};
 use super::methods;
 
 /// Most requests in a batch. They run one after the other on one thread, so a larger batch would only hold its place longer.
@@ -60,9 +60,25 @@ pub(super) struct Caller<'a> {
     pub(super) place: &'a Place,
 }
 
+/// A request's version, its id, and its answer.
+type Answered = (Version, Option<Value>, Answer);
+
+impl Caller<'_> {
+    fn call<'a>(&'a self, args: &'a Arguments<'a>) -> Call<'a> {
+        Call {
+            context: self.context,
+            args,
+            cancelled: self.cancelled,
+            runtime: self.runtime,
+            wallet: self.wallet,
+            place: self.place,
+        }
+    }
+}
+
 /// Answers a body. Blocks: runs on a thread of its own.
 pub(super) fn answer(caller: &Caller<'_>, body: &[u8]) -> Reply {
-    let run = |request: Request| execute(caller, request);
+    let run = |requests: Vec<Request>| execute(caller, requests);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     let answered = match first {
         Some(b'[') => serde_json::from_slice(body).map(|requests| batch(requests, run)),
@@ -117,8 +133,11 @@ fn parse_error(error: &serde_json::Error) -> Reply {
     )
 }
 
-fn single(request: Value, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
-    let (version, id, result) = run(understand(request));
+fn single(request: Value, run: impl Fn(Vec<Request>) -> Vec<Answered>) -> Reply {
+    let answered = run(vec![understand(request)]).pop();
+    let Some((version, id, result)) = answered else {
+        return nothing();
+    };
     let status = match (version, &result) {
         (Version::One, Err(error)) => version_one_status(error),
         (Version::One, Ok(_)) | (Version::Two, _) => StatusCode::OK,
@@ -129,7 +148,7 @@ fn single(request: Value, run: impl Fn(Request) -> (Version, Option<Value>, Answ
     }
 }
 
-fn batch(batch: Batch, run: impl Fn(Request) -> (Version, Option<Value>, Answer)) -> Reply {
+fn batch(batch: Batch, run: impl Fn(Vec<Request>) -> Vec<Answered>) -> Reply {
     let Batch { requests, count } = batch;
     if count == 0 || count > MAX_BATCH {
         let message = match count {
@@ -142,13 +161,16 @@ fn batch(batch: Batch, run: impl Fn(Request) -> (Version, Option<Value>, Answer)
             &version_one(Value::Null, Err(error)),
         );
     }
-    let answers: Vec<Value> = requests
-        .into_iter()
-        .filter_map(|request| {
-            let (version, id, result) = run(understand(request));
-            respond(version, id, result)
-        })
-        .collect();
+    let mut requests = requests.into_iter().map(understand).peekable();
+    let mut answers: Vec<Value> = Vec::new();
+    while let Some(request) = requests.next() {
+        let mut group = vec![request];
+        while let Some(next) = requests.next_if(|next| goes_with(&group[0], next)) {
+            group.push(next);
+        }
+        let answered = run(group).into_iter();
+        answers.extend(answered.filter_map(|(version, id, result)| respond(version, id, result)));
+    }
     if answers.is_empty() {
         return nothing();
     }
@@ -195,37 +217,63 @@ fn id_of(fields: &mut Map<String, Value>) -> Value {
     fields.remove("id").unwrap_or_default()
 }
 
-fn execute(caller: &Caller<'_>, request: Request) -> (Version, Option<Value>, Answer) {
-    let Request { version, id, call } = request;
-    let result = call.and_then(|(method, params)| {
-        let Caller {
-            context,
-            wallet,
-            cancelled,
-            runtime,
-            place,
-        } = *caller;
-        // Between the requests of a batch: nobody waits for the answers any more, or the node ends.
-        if cancelled.is_cancelled() {
-            return Err(RpcError::new(
-                code::MISC_ERROR,
-                "not run: the node is stopping",
-            ));
-        }
-        let method = methods::find(&method).ok_or_else(|| unknown(&method))?;
-        let args = Arguments::bind(method, params)?;
-        let _active = context.active.enter(method.name);
-        let call = Call {
-            context,
-            args: &args,
-            cancelled,
-            runtime,
-            wallet,
-            place,
-        };
-        (method.run)(&call)
-    });
-    (version, id, result)
+/// Whether two neighbours are answered together.
+fn goes_with(first: &Request, next: &Request) -> bool {
+    match (&first.call, &next.call) {
+        (Ok((first, _)), Ok((next, _))) => first == next && methods::together(first).is_some(),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => false,
+    }
+}
+
+/// Answers a request, or several of one method.
+fn execute(caller: &Caller<'_>, requests: Vec<Request>) -> Vec<Answered> {
+    let mut heads = Vec::with_capacity(requests.len());
+    let mut bound = Vec::with_capacity(requests.len());
+    for Request { version, id, call } in requests {
+        heads.push((version, id));
+        bound.push(call.and_then(|(method, params)| bind(caller, &method, params)));
+    }
+    let method = bound.iter().flatten().map(|(method, _)| *method).next();
+    let calls = bound.iter().flatten().map(|(_, args)| caller.call(args));
+    let calls: Vec<Call<'_>> = calls.collect();
+    let answers = method.map_or_else(Vec::new, |method| run(caller, method, &calls));
+    let mut answers = answers.into_iter();
+    let answer = |bound: &Result<(&Method, Arguments<'_>), RpcError>| match bound {
+        Ok(_) => answers.next().unwrap_or_else(|| Err(not_run())),
+        Err(error) => Err(error.clone()),
+    };
+    let answers: Vec<Answer> = bound.iter().map(answer).collect();
+    let heads = heads.into_iter().zip(answers);
+    heads
+        .map(|((version, id), answer)| (version, id, answer))
+        .collect()
+}
+
+fn bind(
+    caller: &Caller<'_>,
+    method: &str,
+    params: Value,
+) -> Result<(&'static Method, Arguments<'static>), RpcError> {
+    // Between the requests of a batch: nobody waits for the answers any more, or the node ends.
+    if caller.cancelled.is_cancelled() {
+        return Err(not_run());
+    }
+    let method = methods::find(method).ok_or_else(|| unknown(method))?;
+    let args = Arguments::bind(method, params)?;
+    Ok((method, args))
+}
+
+/// Runs calls of one method.
+fn run(caller: &Caller<'_>, method: &Method, calls: &[Call<'_>]) -> Vec<Answer> {
+    let _active = caller.context.active.enter(method.name);
+    match methods::together(method.name) {
+        Some(together) => together(calls),
+        None => calls.iter().map(|call| (method.run)(call)).collect(),
+    }
+}
+
+fn not_run() -> RpcError {
+    RpcError::new(code::MISC_ERROR, "not run: the node is stopping")
 }
 
 fn unknown(method: &str) -> RpcError {

@@ -45,7 +45,6 @@ pub(in crate::rpc) static OMITTED: &[(&str, &str)] = &[
         "getzmqnotifications",
         "there is no ZMQ; `/events` on the explorer's port is a stream of server-sent events",
     ),
-    ("importmempool", "`mempool.dat` is read at the start"),
     ("loadtxoutset", SNAPSHOTS),
     (
         "logging",

@@ -172,28 +172,50 @@ fn spent_coins(call: &Call<'_>, found: &Found) -> Result<Option<Vec<Coin>>, RpcE
 }
 
 fn sendrawtransaction(call: &Call<'_>) -> Answer {
+    let mut answers = send(std::slice::from_ref(call));
+    answers
+        .pop()
+        .unwrap_or_else(|| Err(rejected(&RejectError::Stopped)))
+}
+
+/// Sends the transactions of some calls, in order. Judged at once, their signatures are verified on all cores.
+pub(super) fn send(calls: &[Call<'_>]) -> Vec<Answer> {
+    let Some(first) = calls.first() else {
+        return Vec::new();
+    };
+    let offers: Vec<Result<Offer, RpcError>> = calls.iter().map(offer).collect();
+    let sent = offers.iter().flatten().cloned().collect();
+    let mempool = &first.context.mempool;
+    let mut verdicts = mempool.offer_blocking(sent, TxSource::Local).into_iter();
+    let answer = |offer: Result<Offer, RpcError>| {
+        offer?;
+        match verdicts.next() {
+            Some(Ok(accepted)) => Ok(json!(accepted.txid)),
+            Some(Err(error)) => Err(rejected(&error)),
+            None => Err(rejected(&RejectError::Stopped)),
+        }
+    };
+    offers.into_iter().map(answer).collect()
+}
+
+fn offer(call: &Call<'_>) -> Result<Offer, RpcError> {
     const FAILED: &str = "TX decode failed. Make sure the tx has at least one input.";
     let bytes = call.args.required_hex("hexstring", FAILED)?;
-    let max_fee_rate = call
-        .args
-        .amount("maxfeerate")?
-        .map_or(DEFAULT_MAX_FEE_RATE, Amount::units);
+    let max_fee_rate = max_fee_rate(call)?;
     let tx = Transaction::from_bytes(&bytes).map_err(|error| {
         RpcError::new(code::DESERIALIZATION_ERROR, format!("{FAILED} ({error})"))
     })?;
-    let offer = Offer {
+    Ok(Offer {
         tx: Arc::new(tx),
-        max_fee_rate: (max_fee_rate > 0).then_some(max_fee_rate),
-    };
-    let answers = call
-        .context
-        .mempool
-        .offer_blocking(vec![offer], TxSource::Local);
-    match answers.into_iter().next() {
-        Some(Ok(accepted)) => Ok(json!(accepted.txid)),
-        Some(Err(error)) => Err(rejected(&error)),
-        None => Err(rejected(&RejectError::Stopped)),
-    }
+        max_fee_rate,
+    })
+}
+
+/// The highest fee rate that a call means to pay; `None` for any.
+pub(super) fn max_fee_rate(call: &Call<'_>) -> Result<Option<u64>, RpcError> {
+    let given = call.args.amount("maxfeerate")?;
+    let rate = given.map_or(DEFAULT_MAX_FEE_RATE, Amount::units);
+    Ok((rate > 0).then_some(rate))
 }
 
 /// Bitcoin Core, `JSONRPCTransactionError` and `TransactionErrorString`.

@@ -5,6 +5,7 @@ mod chain_calls;
 mod client;
 mod generating;
 mod guard;
+mod mempool_calls;
 mod money;
 mod protocol;
 mod schema;

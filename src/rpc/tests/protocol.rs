@@ -7,7 +7,7 @@ use crate::rpc::method::{Kind, Param};
 use crate::rpc::methods::by_category;
 use crate::rpc::protocol::MAX_BATCH;
 
-fn parsed(text: &str) -> Value {
+pub(super) fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("answers are JSON")
 }
 
