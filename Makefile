@@ -2,11 +2,11 @@
 # saying so before. All share one profile, release, so that RocksDB is compiled once.
 
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
-# The workspaces of their own below (tests/oracle, fuzz) share the folder, and with it the compiled dependencies.
+# The workspaces of their own below (tests/oracle, tests/clients, fuzz) share the folder, and with it the compiled dependencies.
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
 # Of the product and of those workspaces, each with a lock file of its own.
-MANIFESTS := Cargo.toml tests/oracle/Cargo.toml fuzz/Cargo.toml
+MANIFESTS := Cargo.toml tests/oracle/Cargo.toml tests/clients/Cargo.toml fuzz/Cargo.toml
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell awk -F: '/^[a-z-]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
@@ -22,6 +22,7 @@ test: ## Run all tests; ARGS="reorg" passes arguments to `cargo test`
 	@deploy/setup tests
 	cargo test --release --locked $(ARGS)
 	cargo test --release --locked --manifest-path tests/oracle/Cargo.toml $(ARGS)
+	cargo test --release --locked --manifest-path tests/clients/Cargo.toml $(ARGS)
 	$(if $(ARGS),,fuzz/run 5)
 
 oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSACTIONS (0), SEED (1), JOBS (all cores)
@@ -80,12 +81,14 @@ format: ## Check the formatting (rustfmt's default)
 	@deploy/setup checks
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/oracle/Cargo.toml
+	cargo fmt --check --manifest-path tests/clients/Cargo.toml
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## Check the code with Clippy; a warning is an error
 	@deploy/setup tests checks
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo clippy --release --locked --all-targets --manifest-path tests/oracle/Cargo.toml -- -D warnings
+	cargo clippy --release --locked --all-targets --manifest-path tests/clients/Cargo.toml -- -D warnings
 	cargo clippy --release --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
 
 doc: ## Build the documentation of the code; a warning is an error

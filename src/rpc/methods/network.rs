@@ -41,7 +41,7 @@ pub(super) static METHODS: &[Method] = &[
     Method {
         name: "getnetworkinfo",
         params: &[],
-        about: "What this node is on the network. `version` is Quarry's; peers speak a protocol of its own, so `protocolversion` is \
+        about: "What this node is on the network. `version` is that of the Bitcoin Core whose interface this is, `subversion` names Quarry's; peers speak a protocol of its own, so `protocolversion` is \
                 that of the formats of blocks and transactions.",
         result: "{\"version\": n, \"subversion\": \"str\", \"protocolversion\": n, \"localservices\": \"hex\", \
 \"localservicesnames\": [\"str\", ...], \"localrelay\": true|false, \"timeoffset\": n, \"networkactive\": true|false, \
@@ -109,6 +109,8 @@ fn getconnectioncount(call: &Call<'_>) -> Answer {
     Ok(json!(peers))
 }
 
+/// The Bitcoin Core whose interface this is: clients choose by it what they send and expect.
+const CORE_VERSION: u32 = 290_000;
 /// The version of Bitcoin's formats: headers, inventories and transactions as since 70016 (Bitcoin Core, `PROTOCOL_VERSION`).
 const FORMAT_VERSION: u32 = 70_016;
 
@@ -142,7 +144,7 @@ fn getnetworkinfo(call: &Call<'_>) -> Answer {
         })
     };
     Ok(json!({
-        "version": version(),
+        "version": CORE_VERSION,
         "subversion": format!("/Quarry:{}/", env!("CARGO_PKG_VERSION")),
         "protocolversion": FORMAT_VERSION,
         "localservices": "0000000000000001",
@@ -160,13 +162,6 @@ fn getnetworkinfo(call: &Call<'_>) -> Answer {
         "multiaddresses": listening,
         "warnings": [],
     }))
-}
-
-/// Quarry's version as Bitcoin Core writes its own: two digits each for major, minor and patch number, and two more.
-fn version() -> u32 {
-    let parts = env!("CARGO_PKG_VERSION").split('.');
-    let parts = parts.map(|part| part.parse().unwrap_or(0));
-    parts.chain([0]).fold(0, |sum, part: u32| sum * 100 + part)
 }
 
 /// Address and port of `/ip4/10.0.0.7/tcp/7667/…`.
