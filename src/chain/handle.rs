@@ -202,7 +202,12 @@ impl ChainHandle {
     /// # Errors
     /// [`SubmitError`].
     pub fn check_header(&self, header: &BlockHeader) -> Result<(), SubmitError> {
-        self.reader.check_header(header, (self.clock)())
+        self.reader.check_header(header, self.now())
+    }
+
+    /// The time by which the chain judges, in seconds since 1970.
+    pub fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     /// What is known of the chain.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::engine::Shared;
 use super::error::SubmitError;
 use super::tree::ChainTip;
-use crate::consensus::{ChainSpec, ParentContext};
+use crate::consensus::{ChainSpec, HeaderChain, ParentContext};
 use crate::primitives::{
     Block, BlockHash, BlockHeader, BlockUndo, Coin, CoinStats, OutPoint, PubkeyHash, Transaction,
     Txid, Work,
@@ -134,6 +134,11 @@ impl ChainReader {
             median_time_past: tree.median_time_past(hash),
             tx_count: record.tx_count,
         })
+    }
+
+    /// The chain of headers that ends in a known one, to judge others after it without storing them.
+    pub fn header_chain(&self, hash: &BlockHash) -> Option<HeaderChain> {
+        self.shared.tree().header_chain(hash)
     }
 
     /// How many headers are known.

@@ -10,7 +10,7 @@ mod tips;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::consensus::{MEDIAN_TIME_SPAN, ParentContext, median_time};
+use crate::consensus::{HeaderChain, MEDIAN_TIME_SPAN, ParentContext, median_time};
 use crate::primitives::{BlockHash, Work};
 use crate::storage::{BodyState, HeaderRecord};
 
@@ -498,6 +498,11 @@ impl BlockTree {
 
     /// The median time of a header, whose ancestors are entries, and the ten before it.
     fn median_time_of(&self, record: &HeaderRecord) -> u32 {
+        median_time(&mut self.times_back_from(record))
+    }
+
+    /// The times of a header, whose ancestors are entries, and of the ten before it, newest first.
+    fn times_back_from(&self, record: &HeaderRecord) -> Vec<u32> {
         let mut times = Vec::with_capacity(MEDIAN_TIME_SPAN);
         times.push(record.header.time);
         let mut at = record.header.prev_block;
@@ -508,7 +513,15 @@ impl BlockTree {
             times.push(record.header.time);
             at = record.header.prev_block;
         }
-        median_time(&mut times)
+        times
+    }
+
+    /// The chain of headers that ends in `hash`.
+    pub fn header_chain(&self, hash: &BlockHash) -> Option<HeaderChain> {
+        let record = self.get(hash)?;
+        let end = self.parent_context(hash)?;
+        let times = self.times_back_from(record);
+        Some(HeaderChain::new(end, times, record.chainwork))
     }
 
     /// What the rules need to know of a parent.

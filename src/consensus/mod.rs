@@ -6,7 +6,7 @@
 //! | where | what |
 //! |---|---|
 //! | `spec`, `spec_file`, `genesis` | the parameters of a network, their file form, its first block |
-//! | `header` | proof of work, time, version |
+//! | `header`, `header_chain` | proof of work, time, version; a chain of headers that is followed without being kept |
 //! | `retarget` | which target a block must meet |
 //! | `transaction` | a transaction alone, and against the coins it spends |
 //! | `locks` | absolute and relative lock times |
@@ -17,6 +17,7 @@ mod block;
 mod error;
 mod genesis;
 mod header;
+mod header_chain;
 mod locks;
 mod retarget;
 #[cfg(not(feature = "rule-switches"))]
@@ -39,6 +40,7 @@ pub use header::{
     MEDIAN_TIME_SPAN, ParentContext, check_header_in_isolation, check_header_in_parent_context,
     median_time,
 };
+pub use header_chain::HeaderChain;
 pub use locks::{LOCK_TIME_THRESHOLD, is_final};
 pub use retarget::{RequiredBits, exponential_target, required_bits, times_with_equal_bits};
 pub use spec::{BLOCK_VERSION, ChainSpec, GenesisPayout, GenesisSpec, Retarget};

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use crate::primitives::Work;
+
 /// Settings of [`spawn`](super::spawn).
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
@@ -22,6 +24,8 @@ pub struct NetworkConfig {
     pub compact_blocks: bool,
     /// When a link counts as broken.
     pub link_times: LinkTimes,
+    /// Chains with less work are neither stored nor relayed: what a node that has no chain yet knows of its network.
+    pub minimum_work: Work,
     /// Name and version told to peers, such as `quarry/0.1.0`; at most 64 bytes.
     pub agent: String,
 }
@@ -57,6 +61,7 @@ impl NetworkConfig {
             peers_file: dir.join("peers.json"),
             compact_blocks: true,
             link_times: LinkTimes::default(),
+            minimum_work: Work::ZERO,
             agent: concat!("quarry/", env!("CARGO_PKG_VERSION")).into(),
         }
     }

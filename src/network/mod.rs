@@ -32,4 +32,5 @@ mod service;
 pub use config::{LinkTimes, NetworkConfig};
 pub use error::{AddressError, NetworkError};
 pub use handle::{NetworkHandle, NetworkStatus, PeerInfo};
+pub use peers::{Fault, Scores, Verdict};
 pub use service::spawn;

@@ -6,7 +6,7 @@ use super::folder::DataFolder;
 use super::ports::{ListenAt, Service};
 use crate::consensus::ChainSpec;
 use crate::miner::{CpuShare, Kernel, Niceness, ThreadCount};
-use crate::primitives::PubkeyHash;
+use crate::primitives::{PubkeyHash, Work};
 use crate::rpc::RpcUser;
 
 /// Everything that [`Node::start`](super::Node::start) needs to know.
@@ -34,6 +34,8 @@ pub struct NodeConfig {
     pub peers: Vec<String>,
     /// First contacts.
     pub bootnodes: Vec<String>,
+    /// The least work of a chain that is taken from peers.
+    pub minimum_work: Work,
     /// Who is paid for mined blocks; nothing is mined without.
     pub mine_to: Option<PubkeyHash>,
     /// Threads that mine.

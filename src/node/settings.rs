@@ -11,6 +11,7 @@ use super::ports::ListenAt;
 use super::small_file::read_small_file;
 use super::telemetry::LogFormat;
 use crate::miner::{CpuShare, Kernel, Niceness, ThreadCount};
+use crate::primitives::Work;
 
 /// One source of settings; what it does not say is left to the next.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub bootnode: Option<Vec<String>>,
     /// Do not look for peers on the local network.
     pub no_mdns: Option<bool>,
+    /// The least work of a chain that is taken from peers.
+    pub minimum_chain_work: Option<Work>,
     /// Do not mine.
     pub no_mine: Option<bool>,
     /// Who is paid for mined blocks.
@@ -109,6 +112,7 @@ impl Settings {
             peer: self.peer.or(other.peer),
             bootnode: self.bootnode.or(other.bootnode),
             no_mdns: self.no_mdns.or(other.no_mdns),
+            minimum_chain_work: self.minimum_chain_work.or(other.minimum_chain_work),
             no_mine: self.no_mine.or(other.no_mine),
             mining_address: self.mining_address.or(other.mining_address),
             threads: self.threads.or(other.threads),
@@ -149,6 +153,7 @@ mod tests {
             ("threads = 100000", "from 1 to 1024"),
             ("cpu-share = 25", "such as 0.25"),
             ("miner-nice = 20", "0 (like any program) to 19"),
+            ("minimum-chain-work = \"much\"", "hexadecimal"),
             ("miner-kernel = \"abacus\"", "expected one of sha2"),
             ("rpc-listen = \"here\"", "IP:PORT"),
             ("no-mine = ", "line 1"),

@@ -294,6 +294,7 @@ impl Starting {
                 mdns: config.mdns,
                 peers: config.peers.clone(),
                 bootnodes: config.bootnodes.clone(),
+                minimum_work: config.minimum_work,
                 ..NetworkConfig::new(folder.path(), vec![address])
             };
             let spawned = network::spawn(

@@ -207,8 +207,25 @@ impl Serialize for Work {
 impl<'de> Deserialize<'de> for Work {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A text that is no amount of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to 64 hexadecimal digits, such as the chainwork that getblockchaininfo tells")]
+pub struct ParseWorkError;
+
+impl std::str::FromStr for Work {
+    type Err = ParseWorkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.chars().all(|digit| digit.is_ascii_hexdigit());
+        if !digits || !(1..=64).contains(&text.len()) {
+            return Err(ParseWorkError);
+        }
         let mut bytes = [0; 32];
-        hex::decode_to_slice(&text, &mut bytes).map_err(serde::de::Error::custom)?;
+        hex::decode_to_slice(format!("{text:0>64}"), &mut bytes).map_err(|_| ParseWorkError)?;
         Ok(Self::from_be_bytes(bytes))
     }
 }
@@ -269,6 +286,16 @@ mod tests {
             Work(U256::from(0x1_0001_0001_u64))
         );
         assert_eq!(Target(U256::MAX).work(), Work(U256::ONE));
+    }
+
+    #[test]
+    fn work_is_read_as_it_is_shown() {
+        let work = CompactTarget(0x1d00_ffff).to_target().unwrap().work();
+        assert_eq!(work.to_string().parse(), Ok(work));
+        assert_eq!("100010001".parse(), Ok(work));
+        for wrong in ["", "0x10", "-1", "1 0", &"0".repeat(65)] {
+            assert_eq!(wrong.parse::<Work>(), Err(ParseWorkError), "{wrong}");
+        }
     }
 
     proptest! {

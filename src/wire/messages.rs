@@ -427,6 +427,21 @@ mod tests {
         }
     }
 
+    /// P12: a locator of 102 hashes, one more than Bitcoin Core takes, and one more than we do.
+    #[test]
+    fn p12_locators_are_short() {
+        for (hashes, taken) in [(MAX_LOCATOR, true), (MAX_LOCATOR + 1, false), (102, false)] {
+            let request = Request::Headers(HeadersRequest {
+                locator: vec![BlockHash::from_bytes([5; 32]); hashes],
+                stop: BlockHash::from_bytes([6; 32]),
+            });
+            let bytes = request.encode();
+            assert!(bytes.len() <= Protocol::Headers.max_request());
+            let decoded = Request::decode(Protocol::Headers, &bytes);
+            assert_eq!(decoded.is_ok(), taken, "{hashes} hashes");
+        }
+    }
+
     /// P1: a length of almost 2^32 or 2^64 with nothing behind it.
     #[test]
     fn p01_lying_lengths_are_refused() {

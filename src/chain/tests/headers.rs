@@ -182,3 +182,43 @@ fn h09_time_ends_in_2106_with_a_verdict() {
     assert_eq!(refused.reject_reason(), "time-too-old");
     assert_sound(&chain);
 }
+
+/// P12: questions for headers that name nothing we have, or the wrong end, get an answer of bounded length from the shared block on.
+///
+/// ```text
+/// genesis ── a1 … a10 ── a11 … a40    (active)
+///                    └── b1 … b5
+/// ```
+#[test]
+fn p12_strange_locators_and_stops_get_a_bounded_answer() {
+    let chain = TestChain::new();
+    let blocks = chain.extend(40);
+    let mut side = Vec::new();
+    let mut parent = blocks[9].hash();
+    for _ in 0..5 {
+        let block = chain.block_on(parent, Vec::new(), 1);
+        chain.submit(&block).unwrap();
+        parent = block.hash();
+        side.push(parent);
+    }
+    let unknown = BlockHash::from_bytes([9; 32]);
+    let heights = |locator: &[BlockHash], stop: BlockHash, max| {
+        let headers = chain.reader().headers_after(locator, &stop, max);
+        let height = |header: &BlockHeader| chain.reader().header_info(&header.hash()).unwrap();
+        headers
+            .iter()
+            .map(|header| height(header).height)
+            .collect::<Vec<_>>()
+    };
+    let up_to = |from: u32, to: u32| (from..=to).collect::<Vec<_>>();
+    assert_eq!(heights(&[unknown; 102], unknown, 2_000), up_to(1, 40));
+    assert_eq!(heights(&[], unknown, 7), up_to(1, 7));
+    side.reverse();
+    side.push(blocks[9].hash());
+    assert_eq!(heights(&side, unknown, 2_000), up_to(11, 40));
+    let (tip, middle) = (blocks[39].hash(), blocks[19].hash());
+    assert_eq!(heights(&[middle], tip, 5), up_to(21, 25));
+    // A stop that lies before the start never comes.
+    assert_eq!(heights(&[middle], blocks[4].hash(), 2_000), up_to(21, 40));
+    assert!(heights(&[tip], unknown, 2_000).is_empty());
+}

@@ -103,7 +103,7 @@ pub(in crate::cli) enum Command {
     Send(SendArgs),
     /// Run a node: connect, follow the chain, mine
     #[command(alias = "u")]
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Find blocks now, through the running node or without one
     Mine(MineArgs),
     /// Ask the running node through its JSON-RPC, as bitcoin-cli does

@@ -3,6 +3,7 @@
 use clap::builder::BoolishValueParser;
 
 use crate::node::{CpuShare, Kernel, ListenAt, MinerConfigError, Niceness, Settings, ThreadCount};
+use crate::primitives::Work;
 
 /// How a node is run.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,10 @@ pub(in crate::cli) struct UpArgs {
     #[arg(long, env = "QUARRY_NO_MDNS", value_parser = BoolishValueParser::new(), value_name = "BOOL",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     no_mdns: Option<bool>,
+    /// Take no chain from peers that has less work than this, in hexadecimal: the chainwork that another node's
+    /// getblockchaininfo tells keeps a new node from storing anything made up [default: 0]
+    #[arg(long, env = "QUARRY_MINIMUM_CHAIN_WORK", value_name = "HEX")]
+    minimum_chain_work: Option<Work>,
     /// Where to await peers: IP, PORT or IP:PORT [default: 0.0.0.0:7667]
     #[arg(long, env = "QUARRY_LISTEN", value_name = "IP:PORT")]
     listen: Option<ListenAt>,
@@ -108,6 +113,7 @@ impl UpArgs {
             peer: list(&self.peer),
             bootnode: list(&self.bootnode),
             no_mdns: self.no_mdns,
+            minimum_chain_work: self.minimum_chain_work,
             no_mine: self.no_mine,
             mining_address: self.mining_address.clone(),
             threads: self.threads,

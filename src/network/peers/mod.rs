@@ -16,5 +16,5 @@ pub(super) use address::{Route, ip_of, is_local, peer_id_of, socket_address, str
 pub(super) use book::AddressBook;
 pub(super) use dialer::{Dialer, Source, TargetId, reachable};
 pub(super) use identity::load_or_create as load_or_create_identity;
-pub(super) use score::{Fault, Scores, Verdict};
+pub use score::{Fault, Scores, Verdict};
 pub(super) use table::{Connection, Peer, PeerTable};

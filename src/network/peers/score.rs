@@ -1,4 +1,4 @@
-//! Misbehaviour: what weighs how much, and when it is enough.
+//! Misbehaviour: what weighs how much, and when it is enough. Public, so that whole networks can be simulated with it.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const MAX_SCORES: usize = 1_000;
 
 /// What a peer did wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::network) enum Fault {
+pub enum Fault {
     /// Found by sync.
     Sync(SyncFault),
     /// A gossiped message that does not decode, or a body that is not its header's.
@@ -55,7 +55,7 @@ impl Fault {
 
 /// What follows from a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::network) enum Verdict {
+pub enum Verdict {
     /// Nothing yet.
     Tolerate,
     /// Enough: ban it (or warn about it, if it is reserved or local).
@@ -78,13 +78,13 @@ impl Score {
 
 /// The scores of all peers, connected or not.
 #[derive(Debug, Default)]
-pub(in crate::network) struct Scores {
+pub struct Scores {
     scores: HashMap<PeerId, Score>,
 }
 
 impl Scores {
     /// Holds `fault` against `peer`. After a ban the score begins at zero.
-    pub(in crate::network) fn punish(&mut self, now: u64, peer: PeerId, fault: Fault) -> Verdict {
+    pub fn punish(&mut self, now: u64, peer: PeerId, fault: Fault) -> Verdict {
         if self.scores.len() >= MAX_SCORES && !self.scores.contains_key(&peer) {
             let scores = self.scores.iter();
             let lowest = scores.min_by(|a, b| a.1.at(now).total_cmp(&b.1.at(now)));
@@ -106,7 +106,7 @@ impl Scores {
     }
 
     /// The score of `peer`: 0 is spotless, 100 is banned.
-    pub(in crate::network) fn get(&self, now: u64, peer: &PeerId) -> f64 {
+    pub fn get(&self, now: u64, peer: &PeerId) -> f64 {
         self.scores.get(peer).map_or(0.0, |score| score.at(now))
     }
 }

@@ -6,6 +6,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use libp2p::{PeerId, gossipsub::MessageId, request_response::ResponseChannel};
+use tokio::sync::oneshot;
 
 use super::{
     facts::{FactsSource, chain_up_to},
@@ -13,22 +14,19 @@ use super::{
 };
 use crate::{
     chain::{BlockAccepted, ChainHandle, ChainReader, SubmitError},
+    consensus::RuleError,
     network::{
         NetworkError,
         gossip::{Form, Publication},
         peers::{Fault, TargetId},
-        sync::{BlockVerdict, Facts, HeadersVerdict, PeerKey, PeerStatus},
+        sync::{BlockVerdict, Facts, HeadersVerdict, PeerKey, PeerStatus, Weighing, WeighingError},
     },
-    primitives::{Block, BlockHash, BlockHeader, Transaction},
+    primitives::{Block, BlockHash, BlockHeader, Transaction, Work},
     wire::{
         BlockGossip, HeadersRequest, Protocol, Response,
         limits::{BLOCKS_SOFT_LIMIT, MAX_HEADERS},
     },
 };
-
-/// A block whose chain has less work than the one this far below the tip is no news: its gossip is neither relayed nor taken.
-/// Measured in work and not in height, or blocks of little work could be made for nothing and stored by everybody.
-const NEWS_DEPTH: u32 = 6;
 
 /// The result of a helper task.
 #[derive(Debug)]
@@ -39,6 +37,7 @@ pub(super) enum Done {
     HeadersJudged {
         peer: PeerKey,
         verdict: HeadersVerdict,
+        weighing: Option<Box<Weighing>>,
         /// The chain that the headers show the peer to have.
         has: Option<PeerStatus>,
         facts: Facts,
@@ -154,20 +153,35 @@ pub(super) async fn refresh(chain: ChainHandle, facts: Arc<FactsSource>) -> Done
         .map_or_else(Done::ChainGone, Done::Facts)
 }
 
-/// Hands headers to the chain.
+/// Hands headers to the chain, as far as they show enough work.
 pub(super) async fn judge_headers(
     chain: ChainHandle,
     facts: Arc<FactsSource>,
     peer: PeerKey,
     headers: Vec<BlockHeader>,
+    least: Work,
+    weighing: Option<Box<Weighing>>,
 ) -> Done {
-    let last = headers.last().map(BlockHeader::hash);
-    let verdict = match chain.submit_headers(headers).await {
-        Ok(_) => HeadersVerdict::Accepted,
-        Err(error) => match headers_verdict(&error) {
-            Some(verdict) => verdict,
-            None => return Done::ChainGone(error.to_string()),
-        },
+    let (reader, source) = (chain.reader().clone(), Arc::clone(&facts));
+    let now = chain.now();
+    let weigh = move || source.weigh(&reader, now, headers, least, weighing);
+    let (stored, weighing) = match tokio::task::spawn_blocking(weigh).await {
+        Ok(Ok(weighed)) => (Ok(weighed.store), weighed.weighing),
+        Ok(Err(error)) => {
+            tracing::debug!(?peer, %error, "headers are not stored");
+            (Err(weighing_verdict(error)), None)
+        }
+        Err(error) => return Done::ChainGone(error.to_string()),
+    };
+    let (verdict, last) = match stored {
+        Ok(headers) => {
+            let last = headers.last().map(BlockHeader::hash);
+            match store_headers(&chain, headers).await {
+                Ok(verdict) => (verdict, last),
+                Err(gone) => return Done::ChainGone(gone),
+            }
+        }
+        Err(verdict) => (verdict, None),
     };
     let has = last.and_then(|hash| chain_up_to(chain.reader(), &hash));
     if let Some(has) = &has {
@@ -177,6 +191,7 @@ pub(super) async fn judge_headers(
         Ok(facts) => Done::HeadersJudged {
             peer,
             verdict,
+            weighing,
             has,
             facts,
         },
@@ -184,23 +199,63 @@ pub(super) async fn judge_headers(
     }
 }
 
-/// Hands blocks to the chain, in order and all at once, so that it can write them together; tells of them up to the first that
-/// fails. Those behind it fail with it, or wait on their branch as if they had come before it.
+/// Stores headers; an error tells that the chain is gone.
+async fn store_headers(
+    chain: &ChainHandle,
+    headers: Vec<BlockHeader>,
+) -> Result<HeadersVerdict, String> {
+    if headers.is_empty() {
+        return Ok(HeadersVerdict::Accepted);
+    }
+    match chain.submit_headers(headers).await {
+        Ok(_) => Ok(HeadersVerdict::Accepted),
+        Err(error) => headers_verdict(&error).ok_or_else(|| error.to_string()),
+    }
+}
+
+fn weighing_verdict(error: WeighingError) -> HeadersVerdict {
+    match error {
+        WeighingError::Unconnected => HeadersVerdict::Unconnected,
+        WeighingError::OtherChain | WeighingError::TooLong => HeadersVerdict::OtherChain,
+        WeighingError::Rule(RuleError::TimeTooNew { .. }) => HeadersVerdict::Future,
+        WeighingError::Rule(_) => HeadersVerdict::Invalid,
+    }
+}
+
+/// Keeps calls of [`judge_blocks`] in order, although each waits for answers while the next one sends.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The call before has sent its blocks, or is gone.
+    pub(super) before: Option<oneshot::Receiver<()>>,
+    /// Tells the next call so; when it is dropped, too.
+    pub(super) sent: oneshot::Sender<()>,
+}
+
+/// Hands blocks to the chain, in order and all at once, so that it can write them together, and with those of the next call if there
+/// are `more`; tells of them up to the first that fails. Those behind it fail with it, or wait on their branch as if they had come
+/// before it.
 pub(super) async fn judge_blocks(
     chain: ChainHandle,
     facts: Arc<FactsSource>,
     blocks: Vec<Arc<Block>>,
+    more: bool,
+    turn: Turn,
 ) -> Done {
+    if let Some(before) = turn.before {
+        // An error says that the call before has ended.
+        let _ = before.await;
+    }
     let mut verdicts = Vec::with_capacity(blocks.len());
     let mut answers = Vec::with_capacity(blocks.len());
     let count = blocks.len();
     for (number, block) in (1..).zip(blocks) {
         let hash = block.header.hash();
-        match chain.send_block(block, number < count).await {
+        match chain.send_block(block, more || number < count).await {
             Ok(answer) => answers.push((hash, answer)),
             Err(gone) => return Done::ChainGone(gone.to_string()),
         }
     }
+    drop(turn.sent);
     for (hash, answer) in answers {
         let verdict = match verdict_of(answer.wait().await) {
             Ok(verdict) => verdict,
@@ -255,11 +310,12 @@ fn block_verdict(error: &SubmitError) -> Option<BlockVerdict> {
 /// and that a whole body belongs to its header.
 pub(super) async fn judge_gossip_block(
     chain: ChainHandle,
+    facts: Arc<FactsSource>,
     source: PeerId,
     id: MessageId,
     data: Vec<u8>,
 ) -> Done {
-    let judgement = match judge_block_message(&chain, &data) {
+    let judgement = match judge_block_message(&chain, &facts, &data) {
         Ok(judgement) => judgement,
         Err(gone) => return Done::ChainGone(gone),
     };
@@ -270,7 +326,11 @@ pub(super) async fn judge_gossip_block(
     }
 }
 
-fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgement, String> {
+fn judge_block_message(
+    chain: &ChainHandle,
+    facts: &FactsSource,
+    data: &[u8],
+) -> Result<GossipJudgement, String> {
     let message = match BlockGossip::decode(data) {
         Ok(message) => message,
         Err(error) => {
@@ -289,10 +349,7 @@ fn judge_block_message(chain: &ChainHandle, data: &[u8]) -> Result<GossipJudgeme
         return error_judgement(&error).ok_or_else(|| error.to_string());
     }
     let reader = chain.reader();
-    let work_of = |hash: &BlockHash| reader.header_info(hash).map(|info| info.chainwork);
-    let oldest_news = reader.tip().height.saturating_sub(NEWS_DEPTH + 1);
-    let least = reader.hash_at(oldest_news).as_ref().and_then(work_of);
-    if work_of(&header.prev_block) < least {
+    if !facts.is_news(reader, &header) {
         return Ok(GossipJudgement::Stale);
     }
     let hash = header.hash();

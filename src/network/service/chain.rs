@@ -98,6 +98,7 @@ impl Service {
             Done::HeadersJudged {
                 peer,
                 verdict,
+                weighing,
                 has,
                 facts,
             } => {
@@ -110,6 +111,7 @@ impl Service {
                 self.sync_event(SyncEvent::HeadersJudged {
                     peer,
                     verdict,
+                    weighing,
                     has,
                     facts,
                 });

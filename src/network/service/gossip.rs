@@ -63,8 +63,8 @@ impl Service {
                 return;
             }
             self.block_calls += 1;
-            let chain = self.chain.clone();
-            let call = calls::judge_gossip_block(chain, source, id, message.data);
+            let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+            let call = calls::judge_gossip_block(chain, facts, source, id, message.data);
             self.tasks.spawn(call);
         } else if message.topic == self.topics.transactions.hash() {
             if self.transaction_calls >= MAX_TRANSACTION_CALLS {

@@ -30,7 +30,7 @@ use libp2p::{
     swarm::{ConnectionId, SwarmEvent},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -86,6 +86,8 @@ struct Service {
     own_addresses: HashSet<Multiaddr>,
 
     sync: Sync,
+    /// Told when the chain has got the last blocks that sync handed to it: those of the next call come behind them.
+    blocks_sent: Option<oneshot::Receiver<()>>,
     /// We were more than a block behind, and are not there yet.
     catching_up: bool,
     /// Reads the chain for sync.

@@ -84,6 +84,11 @@ pub fn spawn(
             })?;
     }
 
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(|error| NetworkError::Setup {
+        part: "the system's randomness",
+        reason: error.to_string(),
+    })?;
     let local_peer_id = *swarm.local_peer_id();
     let (commands, received) = mpsc::channel(COMMAND_BUFFER);
     let (status, watched) = watch::channel(NetworkStatus {
@@ -99,7 +104,7 @@ pub fn spawn(
     };
     let reader = chain.reader().clone();
     let task = async move {
-        let source = Arc::new(FactsSource::default());
+        let source = Arc::new(FactsSource::new(config.minimum_work, salt));
         let first = Arc::clone(&source);
         let facts = tokio::task::spawn_blocking(move || first.read(&reader))
             .await
@@ -116,6 +121,7 @@ pub fn spawn(
             dials: HashMap::new(),
             own_addresses: HashSet::new(),
             sync: Sync::new(facts),
+            blocks_sent: None,
             catching_up: false,
             facts: source,
             facts_running: false,

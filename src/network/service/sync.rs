@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Outgoing, Service, calls};
 use crate::{
     network::{
         peers::Fault,
         sync::{Action, Event, RequestFailure, RequestId},
     },
-    primitives::{BlockHash, BlockHeader},
+    primitives::BlockHash,
     wire::{HeadersRequest, Request},
 };
 
@@ -16,18 +18,21 @@ impl Service {
     /// Gives an event to sync and does what it wants.
     pub(super) fn sync_event(&mut self, event: Event) {
         let actions = self.sync.handle(self.now(), event);
-        self.sync_actions(actions);
-        // Which bodies are wanted depends on who has them.
-        if self.facts.set_ends(self.sync.ends()) {
-            self.refresh_facts();
-        }
-        self.check_progress();
+        self.follow_sync(actions);
     }
 
     /// Lets sync look at the clock.
     pub(super) fn sync_tick(&mut self) {
         let actions = self.sync.tick(self.now());
+        self.follow_sync(actions);
+    }
+
+    fn follow_sync(&mut self, actions: Vec<Action>) {
         self.sync_actions(actions);
+        // Which bodies are wanted depends on who has them.
+        if self.facts.set_ends(self.sync.ends()) {
+            self.refresh_facts();
+        }
         self.check_progress();
     }
 
@@ -62,11 +67,23 @@ impl Service {
                     request,
                     hashes,
                 } => self.sync_request(peer, request, Request::Blocks(hashes)),
-                Action::JudgeHeaders { peer, headers } => self.judge_headers(peer, headers),
-                Action::JudgeBlocks { blocks } => {
-                    let chain = self.chain.clone();
-                    let facts = Arc::clone(&self.facts);
-                    self.tasks.spawn(calls::judge_blocks(chain, facts, blocks));
+                Action::JudgeHeaders {
+                    peer,
+                    headers,
+                    least,
+                    weighing,
+                } => {
+                    let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+                    let call = calls::judge_headers(chain, facts, peer, headers, least, weighing);
+                    self.tasks.spawn(call);
+                }
+                Action::JudgeBlocks { blocks, more } => {
+                    let (chain, facts) = (self.chain.clone(), Arc::clone(&self.facts));
+                    let (sent, all_sent) = oneshot::channel();
+                    let before = self.blocks_sent.replace(all_sent);
+                    let turn = calls::Turn { before, sent };
+                    let call = calls::judge_blocks(chain, facts, blocks, more, turn);
+                    self.tasks.spawn(call);
                 }
                 Action::Misbehaved { peer, fault } => {
                     if let Some(peer) = self.peers.by_key(peer) {
@@ -88,13 +105,6 @@ impl Service {
             // It is gone, and sync will hear of that; nothing is owed for its requests.
             None => tracing::debug!(?peer, "a request for a peer that is gone"),
         }
-    }
-
-    fn judge_headers(&mut self, peer: crate::network::sync::PeerKey, headers: Vec<BlockHeader>) {
-        let chain = self.chain.clone();
-        let facts = Arc::clone(&self.facts);
-        self.tasks
-            .spawn(calls::judge_headers(chain, facts, peer, headers));
     }
 
     /// The chain has changed: read it again, one reading at a time.

@@ -19,8 +19,10 @@ use crate::{
 const MAX_REQUESTS_PER_PEER: usize = 2;
 /// Bytes of blocks held or expected at once. The next block in order is always fetched.
 const WINDOW_BYTES: usize = 32 << 20;
-/// Blocks given to the chain at once: enough to hide the round trip, few enough to react.
-const MAX_JUDGED: usize = 16;
+/// Blocks that the chain has at once: enough to keep its threads busy while answers are on their way, few enough to react.
+const MAX_JUDGED: usize = 64;
+/// Bytes of blocks that the chain has at once; a block beyond is given to it when it has nothing else.
+const MAX_JUDGED_BYTES: usize = 16 << 20;
 /// What a block is expected to weigh until some have been seen.
 const FIRST_GUESS: usize = 64 << 10;
 
@@ -34,7 +36,7 @@ enum Stage {
     /// Here, waiting for its turn.
     Ready { block: Arc<Block>, bytes: usize },
     /// With the chain.
-    Judging,
+    Judging { bytes: usize },
 }
 
 #[derive(Debug)]
@@ -57,7 +59,6 @@ pub(super) struct Downloads {
     heights: HashMap<BlockHash, u32>,
     /// Moving average of block sizes in bytes.
     average: usize,
-    judging: bool,
 }
 
 impl Default for Downloads {
@@ -66,7 +67,6 @@ impl Default for Downloads {
             wanted: BTreeMap::new(),
             heights: HashMap::new(),
             average: FIRST_GUESS,
-            judging: false,
         }
     }
 }
@@ -74,6 +74,21 @@ impl Default for Downloads {
 impl Downloads {
     pub(super) fn is_empty(&self) -> bool {
         self.wanted.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Bytes of blocks that wait for their turn.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.wanted
+            .values()
+            .map(|wanted| match &wanted.stage {
+                Stage::Ready { bytes, .. } => *bytes,
+                Stage::Open { .. } | Stage::Asked | Stage::Judging { .. } => 0,
+            })
+            .sum()
     }
 
     /// Height of the first block that is wanted.
@@ -130,7 +145,7 @@ impl Downloads {
         self.wanted
             .values()
             .map(|wanted| match &wanted.stage {
-                Stage::Open { .. } | Stage::Judging => 0,
+                Stage::Open { .. } | Stage::Judging { .. } => 0,
                 Stage::Asked => self.average,
                 Stage::Ready { bytes, .. } => *bytes,
             })
@@ -176,17 +191,31 @@ impl Downloads {
         }
     }
 
-    /// The next blocks in order that are here.
-    fn take_ready(&mut self) -> Vec<Arc<Block>> {
+    /// The next blocks in order that are here, as far as the chain has room for them; and whether others follow them.
+    fn take_ready(&mut self) -> (Vec<Arc<Block>>, bool) {
+        let (mut judged, mut judged_bytes) = (0, 0);
         let mut blocks = Vec::new();
-        for wanted in self.wanted.values_mut().take(MAX_JUDGED) {
-            let Stage::Ready { block, .. } = &wanted.stage else {
-                break;
-            };
-            blocks.push(Arc::clone(block));
-            wanted.stage = Stage::Judging;
+        for wanted in self.wanted.values_mut() {
+            match &wanted.stage {
+                Stage::Judging { bytes } => {
+                    judged += 1;
+                    judged_bytes += bytes;
+                }
+                Stage::Ready { block, bytes } => {
+                    let bytes = *bytes;
+                    let full = judged >= MAX_JUDGED || judged_bytes + bytes > MAX_JUDGED_BYTES;
+                    if full && judged > 0 {
+                        return (blocks, true);
+                    }
+                    blocks.push(Arc::clone(block));
+                    wanted.stage = Stage::Judging { bytes };
+                    judged += 1;
+                    judged_bytes += bytes;
+                }
+                Stage::Open { .. } | Stage::Asked => return (blocks, true),
+            }
         }
-        blocks
+        (blocks, false)
     }
 }
 
@@ -209,12 +238,9 @@ impl Wanted {
 impl Sync {
     pub(super) fn drive_blocks(&mut self, now: u64, out: &mut Vec<Action>) {
         self.assign_blocks(now, out);
-        if !self.downloads.judging {
-            let blocks = self.downloads.take_ready();
-            if !blocks.is_empty() {
-                self.downloads.judging = true;
-                out.push(Action::JudgeBlocks { blocks });
-            }
+        let (blocks, more) = self.downloads.take_ready();
+        if !blocks.is_empty() {
+            out.push(Action::JudgeBlocks { blocks, more });
         }
     }
 
@@ -322,7 +348,9 @@ impl Sync {
             // It may simply not have them yet: it relays announcements before it validates.
             peer.paused_until = peer.paused_until.max(now + retry_after(peer.empty));
             peer.empty = peer.empty.saturating_add(1);
+            peer.failed_to_send(now, &self.facts.goal);
         } else {
+            peer.has_delivered();
             peer.empty = 0;
             peer.stalls = 0;
         }
@@ -341,13 +369,17 @@ impl Sync {
         verdicts: &[(BlockHash, BlockVerdict)],
         out: &mut Vec<Action>,
     ) {
-        self.downloads.judging = false;
+        let mut failed = false;
         for (hash, verdict) in verdicts {
+            failed |= *verdict != BlockVerdict::Accepted;
             self.on_block_judged(now, hash, *verdict, out);
         }
-        // Blocks behind one that failed were not judged: they wait for their turn again.
+        if !failed {
+            return;
+        }
+        // Blocks behind one that failed were not judged, or fail with it: they wait for their turn again.
         for wanted in self.downloads.wanted.values_mut() {
-            if matches!(wanted.stage, Stage::Judging) {
+            if matches!(wanted.stage, Stage::Judging { .. }) {
                 wanted.stage = Stage::Open { not_before: now };
             }
         }
@@ -363,6 +395,10 @@ impl Sync {
         let Some(wanted) = self.downloads.get_mut(hash) else {
             return;
         };
+        // What came behind a block that had failed was given up with it: only that it is stored is news.
+        if verdict != BlockVerdict::Accepted && !matches!(wanted.stage, Stage::Judging { .. }) {
+            return;
+        }
         let from = wanted.from.take();
         let height = self.downloads.heights.get(hash).copied();
         let retry_at = match verdict {

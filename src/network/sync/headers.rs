@@ -1,11 +1,13 @@
 //! Which peer is asked for headers, and what its answers lead to.
 
 use super::{
-    machine::{Peer, Sync, patience},
+    machine::{MAX_AHEAD, Sync, patience},
+    peer::Peer,
     types::{Action, HeadersVerdict, PeerKey, SyncFault},
+    weighing::Weighing,
 };
 use crate::{
-    primitives::{BlockHash, BlockHeader},
+    primitives::{BlockHash, BlockHeader, Work},
     wire::limits::MAX_HEADERS,
 };
 
@@ -25,8 +27,12 @@ pub(super) enum HeaderTalk {
     Idle,
     /// Asked; after `stall_at` others may be asked too.
     Asking { stall_at: u64, stalled: bool },
-    /// The chain is judging the answer.
-    Judging { last: BlockHash, full: bool },
+    /// The chain is judging the answer, which goes on with a chain that is being weighed or not.
+    Judging {
+        last: BlockHash,
+        full: bool,
+        weighed: bool,
+    },
 }
 
 /// What to ask the peer next.
@@ -41,18 +47,22 @@ pub(super) enum NextHeaders {
 }
 
 impl Peer {
-    /// Holds one of the few places?
+    /// Holds one of the few places? A chain that is being weighed may be of any length and worth nothing, so it holds none.
     fn is_talking(&self) -> bool {
         match self.talk {
             HeaderTalk::Idle => false,
-            HeaderTalk::Asking { stalled, .. } => !stalled,
-            HeaderTalk::Judging { .. } => true,
+            HeaderTalk::Asking { stalled, .. } => !stalled && self.weighing.is_none(),
+            HeaderTalk::Judging { weighed, .. } => !weighed,
         }
     }
 }
 
 impl Sync {
     pub(super) fn drive_headers(&mut self, now: u64, out: &mut Vec<Action>) {
+        let facts = &self.facts;
+        if facts.goal_height.saturating_sub(facts.tip_height) >= MAX_AHEAD {
+            return;
+        }
         let mut candidates: Vec<_> = self
             .peers
             .iter()
@@ -74,11 +84,17 @@ impl Sync {
     }
 
     fn start_talk(&mut self, now: u64, key: PeerKey, next: NextHeaders, out: &mut Vec<Action>) {
-        let Some(tip) = self.peers.get(&key).map(|peer| peer.claimed.best_hash) else {
+        let Some(peer) = self.peers.get(&key) else {
             return;
+        };
+        let tip = peer.claimed.best_hash;
+        let next = match &peer.weighing {
+            Some(weighing) => NextHeaders::After(weighing.next()),
+            None => next,
         };
         let talking = self.peers.values().filter(|peer| peer.is_talking());
         let limit = match next {
+            _ if peer.weighing.is_some() => usize::MAX,
             NextHeaders::IfBetter => MAX_TALKS,
             NextHeaders::After(_) | NextHeaders::Restart => MAX_FORCED_TALKS,
         };
@@ -146,6 +162,7 @@ impl Sync {
         };
         peer.talk = HeaderTalk::Idle;
         let Some(last) = headers.last().map(BlockHeader::hash) else {
+            peer.weighing = None;
             self.settle_claim(now, key, out);
             return;
         };
@@ -153,6 +170,7 @@ impl Sync {
             .windows(2)
             .all(|pair| pair[1].prev_block == pair[0].hash());
         if !continuous {
+            peer.weighing = None;
             peer.refute(now, false);
             peer.back_off(now);
             out.push(Action::Misbehaved {
@@ -164,8 +182,15 @@ impl Sync {
         peer.talk = HeaderTalk::Judging {
             last,
             full: headers.len() >= MAX_HEADERS,
+            weighed: peer.weighing.is_some(),
         };
-        out.push(Action::JudgeHeaders { peer: key, headers });
+        let shown = peer.proven.map_or(Work::ZERO, |proven| proven.work);
+        out.push(Action::JudgeHeaders {
+            peer: key,
+            headers,
+            least: self.facts.goal_work.max(shown),
+            weighing: peer.weighing.take(),
+        });
     }
 
     pub(super) fn on_headers_judged(
@@ -173,12 +198,18 @@ impl Sync {
         now: u64,
         key: PeerKey,
         verdict: HeadersVerdict,
+        weighing: Option<Box<Weighing>>,
         out: &mut Vec<Action>,
     ) {
+        let goes_on = weighing.as_ref().is_none_or(|weighing| {
+            self.peers
+                .get(&key)
+                .is_some_and(|peer| self.is_worth_weighing(peer, weighing))
+        });
         let Some(peer) = self.peers.get_mut(&key) else {
             return;
         };
-        let HeaderTalk::Judging { last, full } =
+        let HeaderTalk::Judging { last, full, .. } =
             std::mem::replace(&mut peer.talk, HeaderTalk::Idle)
         else {
             return;
@@ -186,9 +217,16 @@ impl Sync {
         let fault = match verdict {
             HeadersVerdict::Accepted => {
                 peer.stalls = 0;
-                peer.unconnected = 0;
-                if full {
-                    peer.next = NextHeaders::After(last);
+                if weighing.is_none() {
+                    peer.unconnected = 0;
+                }
+                let is_turning = weighing
+                    .as_ref()
+                    .is_some_and(|weighing| weighing.is_turning());
+                if (full || is_turning) && goes_on {
+                    let next = weighing.as_ref().map_or(last, |weighing| weighing.next());
+                    peer.next = NextHeaders::After(next);
+                    peer.weighing = weighing;
                 } else {
                     self.settle_claim(now, key, out);
                 }
@@ -204,6 +242,7 @@ impl Sync {
                 SyncFault::UnconnectedHeaders
             }
             HeadersVerdict::Invalid => SyncFault::InvalidHeaders,
+            HeadersVerdict::OtherChain => SyncFault::FalseClaim,
             HeadersVerdict::OnInvalid => {
                 peer.refute(now, true);
                 peer.back_off(now);
@@ -217,6 +256,12 @@ impl Sync {
         peer.refute(now, false);
         peer.back_off(now);
         out.push(Action::Misbehaved { peer: key, fault });
+    }
+
+    /// A chain is weighed only for a peer that claims more work than all that we have or are fetching, and not beyond the height
+    /// that it claims.
+    fn is_worth_weighing(&self, peer: &Peer, weighing: &Weighing) -> bool {
+        self.claims_more(peer) && weighing.height() < peer.claimed.best_height
     }
 
     /// The peer has sent all the headers that it has: do they show what it claims?

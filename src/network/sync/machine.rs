@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use super::{
     blocks::Downloads,
     headers::{HeaderTalk, NextHeaders},
+    peer::Peer,
     types::{
         Action, Event, Facts, PeerKey, PeerStatus, RequestFailure, RequestId, SyncFault, SyncState,
     },
 };
-use crate::{
-    network::quota::Quota,
-    primitives::{BlockHash, Work},
-};
+use crate::primitives::{BlockHash, Work};
 
 /// A silent peer loses its work after this many milliseconds, doubled with every stall.
 pub(super) const STALL: u64 = 2_000;
@@ -35,106 +33,11 @@ pub(super) fn patience(times: u32) -> u64 {
     STALL << times.min(MAX_DOUBLINGS)
 }
 
-/// What a peer claims, and no header has proven, counts for this many milliseconds: time for a headers request.
-const CREDIT: u64 = 15_000;
-/// A refuted claim is looked at again after this many milliseconds: the peer may have got what it lacked, or we may
-/// have changed our mind about a block.
-const REFUTED: u64 = 60_000;
+/// Headers are not asked for while so many blocks are missing below those that we have: a chain whose bodies do not come must not
+/// grow in our memory for ever.
+pub(super) const MAX_AHEAD: u32 = 100_000;
 /// Downloads from which nothing comes for so many milliseconds do not count as under way.
 const PROGRESS: u64 = 15_000;
-
-/// A claim that a peer's headers did not back; ignored for a while, or until it claims another tip.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refuted {
-    claim: BlockHash,
-    until: u64,
-    /// We hold its chain invalid; the operator may take that back.
-    on_invalid: bool,
-}
-
-/// A peer as sync sees it.
-#[derive(Debug)]
-pub(super) struct Peer {
-    /// Its last status.
-    pub(super) claimed: PeerStatus,
-    /// The best chain of valid headers that it has shown to have.
-    pub(super) proven: Option<PeerStatus>,
-    /// Until when an unproven claim counts, once it has made one.
-    credit_until: Option<u64>,
-    pub(super) talk: HeaderTalk,
-    pub(super) next: NextHeaders,
-    refuted: Option<Refuted>,
-    /// Answers in a row that did not connect.
-    pub(super) unconnected: u32,
-    /// Stalls and failures in a row.
-    pub(super) stalls: u32,
-    /// Nothing is asked before this time.
-    pub(super) paused_until: u64,
-    /// Answers in a row without any of the blocks asked for.
-    pub(super) empty: u32,
-    /// Block requests in flight.
-    pub(super) block_requests: usize,
-    pub(super) headers_quota: Quota,
-    pub(super) blocks_quota: Quota,
-}
-
-impl Peer {
-    fn new(status: PeerStatus) -> Self {
-        use crate::network::limits;
-        Self {
-            claimed: status,
-            proven: None,
-            credit_until: None,
-            talk: HeaderTalk::Idle,
-            next: NextHeaders::IfBetter,
-            refuted: None,
-            unconnected: 0,
-            stalls: 0,
-            paused_until: 0,
-            empty: 0,
-            block_requests: 0,
-            headers_quota: limits::headers_quota().own_share(),
-            blocks_quota: limits::blocks_quota().own_share(),
-        }
-    }
-
-    /// The best chain that it is believed to have.
-    pub(super) fn best(&self) -> PeerStatus {
-        match self.proven {
-            Some(proven) if proven.work >= self.claimed.work || self.refuted.is_some() => proven,
-            _ => self.claimed,
-        }
-    }
-
-    /// Whether it claims, was not refuted, and has not shown, a chain with more work than `work`.
-    pub(super) fn claims_above(&self, work: Work) -> bool {
-        let claimed = self.claimed;
-        let shown = self.proven.is_some_and(|proven| {
-            proven.best_hash == claimed.best_hash && proven.work >= claimed.work
-        });
-        self.refuted.is_none() && !shown && claimed.work > work
-    }
-
-    /// Its headers do not back its claim.
-    pub(super) fn refute(&mut self, now: u64, on_invalid: bool) {
-        self.refuted = Some(Refuted {
-            claim: self.claimed.best_hash,
-            until: now + REFUTED,
-            on_invalid,
-        });
-    }
-
-    /// It did not answer: what it claims counts no longer, until it has proven something.
-    pub(super) fn end_credit(&mut self, now: u64) {
-        self.credit_until = Some(self.credit_until.map_or(now, |until| until.min(now)));
-    }
-
-    /// Counts a stall or failure and leaves the peer alone for a while.
-    pub(super) fn back_off(&mut self, now: u64) {
-        self.paused_until = self.paused_until.max(now + patience(self.stalls));
-        self.stalls = self.stalls.saturating_add(1);
-    }
-}
 
 /// What a request in flight is for.
 #[derive(Debug)]
@@ -146,6 +49,21 @@ enum Pending {
         stall_at: u64,
         stalled: bool,
     },
+}
+
+/// How much a [`Sync`] holds: what peers can make grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Connected peers.
+    pub peers: usize,
+    /// Requests in flight.
+    pub requests: usize,
+    /// Blocks that are wanted.
+    pub wanted: usize,
+    /// Bytes of blocks that wait for their turn.
+    pub held_bytes: usize,
+    /// Bytes of all chains that are being weighed, but those that helpers have.
+    pub weighing_bytes: usize,
 }
 
 /// Headers-first sync. See the module's documentation.
@@ -208,6 +126,7 @@ impl Sync {
             Event::HeadersJudged {
                 peer,
                 verdict,
+                weighing,
                 has,
                 facts,
             } => {
@@ -215,7 +134,7 @@ impl Sync {
                     self.on_has(peer, status);
                 }
                 self.on_facts(facts);
-                self.on_headers_judged(now, peer, verdict, &mut out);
+                self.on_headers_judged(now, peer, verdict, weighing, &mut out);
             }
             Event::BlocksJudged { verdicts, facts } => {
                 // Verdicts first: facts of the same moment then decide what is still missing.
@@ -274,6 +193,21 @@ impl Sync {
         target.saturating_sub(self.facts.tip_height)
     }
 
+    /// How much it holds.
+    pub fn sizes(&self) -> Sizes {
+        let weighings = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.weighing.as_ref());
+        Sizes {
+            peers: self.peers.len(),
+            requests: self.pending.len(),
+            wanted: self.downloads.len(),
+            held_bytes: self.downloads.held_bytes(),
+            weighing_bytes: weighings.map(|weighing| weighing.bytes()).sum(),
+        }
+    }
+
     /// Whether missing blocks are on their way: a connected peer can send them, and they come.
     pub fn is_downloading(&self) -> bool {
         let Some(first) = self.downloads.first_height() else {
@@ -289,11 +223,12 @@ impl Sync {
                 .any(|peer| peer.best().best_height >= first)
     }
 
-    /// The ends of all chains that connected peers have shown or claim to have, each once, in order. When these change,
-    /// [`Facts`] are to be read again.
+    /// The ends of all chains that connected peers have shown or claim to have, each once, in order; without those of peers that
+    /// do not send their blocks. When these change, [`Facts`] are to be read again.
     pub fn ends(&self) -> Vec<BlockHash> {
         let peers = self.peers.values();
         let mut ends: Vec<_> = peers
+            .filter(|peer| !peer.is_withholding(self.now))
             .flat_map(|peer| [Some(peer.claimed), peer.proven])
             .flatten()
             .map(|status| status.best_hash)
@@ -358,6 +293,7 @@ impl Sync {
         {
             peer.proven = Some(status);
             peer.credit_until = None;
+            peer.has_delivered();
         }
     }
 
@@ -390,8 +326,10 @@ impl Sync {
     }
 
     fn on_unknown_parent(&mut self, key: PeerKey) {
+        // A chain that is being weighed would begin anew with every block that is found meanwhile.
         if let Some(peer) = self.peers.get_mut(&key)
             && matches!(peer.next, NextHeaders::IfBetter)
+            && peer.weighing.is_none()
         {
             peer.next = NextHeaders::Restart;
         }
@@ -421,6 +359,11 @@ impl Sync {
                 self.end_block_request(peer);
                 for hash in &hashes {
                     self.downloads.reopen(hash, peer, true);
+                }
+                if let Some(peer) = self.peers.get_mut(&peer)
+                    && failure != RequestFailure::RateLimited
+                {
+                    peer.failed_to_send(now, &self.facts.goal);
                 }
                 peer
             }
@@ -465,17 +408,16 @@ impl Sync {
             }
             if open && let Some(peer) = self.peers.get_mut(peer) {
                 peer.back_off(now);
+                peer.failed_to_send(now, &self.facts.goal);
             }
         }
     }
 
-    /// Starts the clocks of new claims, and forgets refutations that are old.
+    /// Starts the clocks of new claims, and forgets what was held against peers long ago.
     fn check_claims(&mut self, now: u64) {
         for peer in self.peers.values_mut() {
-            peer.refuted = peer.refuted.filter(|refuted| now < refuted.until);
-            if peer.claims_above(self.facts.goal_work) {
-                peer.credit_until.get_or_insert(now + CREDIT);
-            }
+            peer.give_another_chance(now);
+            peer.check_claim(now, self.facts.goal_work);
         }
     }
 

@@ -9,6 +9,8 @@
 //! lacks are fetched in a moving window over all peers that may have them and handed to the chain in
 //! order (`blocks`). The goal is a chain that a connected peer has: there may be headers with more work
 //! whose bodies nobody has.
+//! Headers are stored only of chains that have more work than the goal, or else a peer could fill our memory with headers that cost
+//! it nothing; a chain that needs more than one answer to show that is weighed before (`weighing`).
 //! A peer that stays silent loses its work to another after 2 s, doubling (`machine`).
 //!
 //! What callers owe: every request in an action ends in exactly one answer or failure event; every
@@ -18,13 +20,18 @@
 mod blocks;
 mod headers;
 mod machine;
+mod news;
+mod peer;
 mod types;
+mod weighing;
 
 #[cfg(test)]
 mod tests;
 
-pub use machine::Sync;
+pub use machine::{Sizes, Sync};
+pub use news::oldest_news;
 pub use types::{
     Action, BlockVerdict, Event, Facts, HeadersVerdict, PeerKey, PeerStatus, RequestFailure,
     RequestId, SyncFault, SyncState,
 };
+pub use weighing::{Weighed, Weighing, WeighingError, weigh};

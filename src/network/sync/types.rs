@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::weighing::Weighing;
 use crate::primitives::{Block, BlockHash, BlockHeader, Work};
 
 /// A connected peer. Keys are not used again.
@@ -106,6 +107,8 @@ pub enum Event {
         peer: PeerKey,
         /// What came of it.
         verdict: HeadersVerdict,
+        /// The chain of headers has not shown enough work to be stored as a whole: the next answer is to be judged with this.
+        weighing: Option<Box<Weighing>>,
         /// The chain that they show the peer to have.
         has: Option<PeerStatus>,
         /// The chain afterwards.
@@ -136,12 +139,14 @@ pub enum RequestFailure {
 /// The chain's answer to a run of headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadersVerdict {
-    /// All are known now.
+    /// They obey the rules. All are known now, unless they are being weighed.
     Accepted,
     /// The first does not connect to anything known.
     Unconnected,
     /// One of them breaks a rule.
     Invalid,
+    /// They are not those that the same peer sent when it was asked the first time, or there is no end to them.
+    OtherChain,
     /// They descend from a block that was found (or declared) invalid before. No fault: the
     /// operator may have invalidated a block that all others hold valid.
     OnInvalid,
@@ -189,17 +194,23 @@ pub enum Action {
         /// Which, in chain order.
         hashes: Vec<BlockHash>,
     },
-    /// Hand headers to the chain.
+    /// Hand headers to the chain, as far as they show enough work (see [`weigh`](super::weigh)).
     JudgeHeaders {
         /// Who sent them.
         peer: PeerKey,
         /// At least one; each is the child of the one before.
         headers: Vec<BlockHeader>,
+        /// They are to be stored only if their chain has more work than this: more than the goal, and than the peer has shown before.
+        least: Work,
+        /// What earlier ones of the same chain have left, if it is being weighed.
+        weighing: Option<Box<Weighing>>,
     },
-    /// Hand blocks to the chain, one after the other. There is one such action at a time.
+    /// Hand blocks to the chain, one after the other, and behind those of all such actions before.
     JudgeBlocks {
         /// In chain order.
         blocks: Vec<Arc<Block>>,
+        /// Others will follow, so that there is no hurry to write these.
+        more: bool,
     },
     /// Hold something against a peer.
     Misbehaved {

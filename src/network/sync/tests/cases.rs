@@ -8,7 +8,7 @@ use crate::primitives::BlockHash;
 #[test]
 fn a_late_joiner_catches_up_and_uses_all_peers() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 5_000);
+    let chain = branch(&[], 0, 5_000);
     let keys: Vec<_> = (1..=3)
         .map(|key| sim.connect(key, chain.clone(), Manner::Honest))
         .collect();
@@ -25,12 +25,17 @@ fn a_late_joiner_catches_up_and_uses_all_peers() {
     let asked: usize = sim.asked.values().sum();
     assert_eq!(asked, 5_000, "each block is asked for once");
     assert!(sim.most_in_flight <= 10);
+    assert!(
+        (17..=64).contains(&sim.most_judging),
+        "{}",
+        sim.most_judging
+    );
 }
 
 #[test]
 fn an_equal_chain_needs_no_requests() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 20);
+    let chain = branch(&[], 0, 20);
     sim.own(&chain);
     sim.connect(1, chain, Manner::Honest);
     sim.run(5_000);
@@ -41,7 +46,7 @@ fn an_equal_chain_needs_no_requests() {
 #[test]
 fn p05_a_withholding_peer_loses_its_blocks_to_another() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 100);
+    let chain = branch(&[], 0, 100);
     let bad = sim.connect(1, chain.clone(), Manner::WithholdsBlocks);
     sim.connect(2, chain.clone(), Manner::Honest);
     sim.run(6_000);
@@ -59,7 +64,7 @@ fn p05_a_withholding_peer_loses_its_blocks_to_another() {
 #[test]
 fn p05_a_silent_peer_does_not_hold_up_headers() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 300);
+    let chain = branch(&[], 0, 300);
     sim.connect(1, chain.clone(), Manner::Silent);
     sim.connect(2, chain.clone(), Manner::Silent);
     sim.connect(3, chain.clone(), Manner::Honest);
@@ -74,8 +79,8 @@ fn p05_a_silent_peer_does_not_hold_up_headers() {
 #[test]
 fn p17_a_heavier_branch_is_fetched_from_the_fork_on() {
     let mut sim = Simulation::new();
-    let ours = branch(sim.genesis(), 1, 50);
-    let theirs = branch(sim.genesis(), 2, 70);
+    let ours = branch(&[], 1, 50);
+    let theirs = branch(&[], 2, 70);
     sim.own(&ours);
     sim.connect(1, theirs.clone(), Manner::Honest);
     sim.run(10_000);
@@ -88,8 +93,8 @@ fn p17_a_heavier_branch_is_fetched_from_the_fork_on() {
 #[test]
 fn a_peer_on_another_branch_is_not_punished_and_does_not_stop_us() {
     let mut sim = Simulation::new();
-    let best = branch(sim.genesis(), 1, 200);
-    let other = branch(sim.genesis(), 2, 199);
+    let best = branch(&[], 1, 200);
+    let other = branch(&[], 2, 199);
     sim.connect(1, best.clone(), Manner::Honest);
     sim.connect(2, other, Manner::Honest);
     sim.run(20_000);
@@ -101,7 +106,7 @@ fn a_peer_on_another_branch_is_not_punished_and_does_not_stop_us() {
 #[test]
 fn p16_a_lying_peer_is_found_out() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 150);
+    let chain = branch(&[], 0, 150);
     let liar = sim.connect(1, chain[..10].to_vec(), Manner::Claims(1_000_000));
     sim.connect(2, chain.clone(), Manner::Honest);
     sim.run(20_000);
@@ -114,7 +119,7 @@ fn p16_a_lying_peer_is_found_out() {
 #[test]
 fn h06_discontinuous_headers_are_a_fault() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 30);
+    let chain = branch(&[], 0, 30);
     let bad = sim.connect(1, chain.clone(), Manner::Discontinuous);
     sim.connect(2, chain, Manner::Honest);
     sim.run(20_000);
@@ -131,12 +136,12 @@ fn h06_discontinuous_headers_are_a_fault() {
 #[test]
 fn h06_unconnected_headers_restart_and_then_count() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 100);
+    let chain = branch(&[], 0, 100);
     let bad = sim.connect(1, chain.clone(), Manner::IgnoresLocator);
     sim.run(5_000);
     assert_eq!(sim.faults, [(bad, SyncFault::UnconnectedHeaders)]);
     // It mends its ways after its next block: then it is asked again.
-    let longer = branch(sim.genesis(), 0, 101);
+    let longer = branch(&[], 0, 101);
     let peer = sim.peers.get_mut(&bad).unwrap();
     peer.manner = Manner::Honest;
     peer.chain.clone_from(&longer);
@@ -156,7 +161,7 @@ fn h06_unconnected_headers_restart_and_then_count() {
 fn what_a_peer_sends_counts_for_more_than_its_last_status() {
     let mut sim = Simulation::new();
     let peer = sim.connect(1, Vec::new(), Manner::Honest);
-    let chain = branch(sim.genesis(), 0, 30);
+    let chain = branch(&[], 0, 30);
     sim.peers.get_mut(&peer).unwrap().chain.clone_from(&chain);
     sim.event(Event::UnknownParent { peer });
     // A poll that was answered before the burst.
@@ -176,7 +181,7 @@ fn what_a_peer_sends_counts_for_more_than_its_last_status() {
 #[test]
 fn p04_a_mutated_body_falls_on_its_sender() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 40);
+    let chain = branch(&[], 0, 40);
     let bad = sim.connect(1, chain.clone(), Manner::Mutates);
     sim.connect(2, chain, Manner::Honest);
     sim.run(30_000);
@@ -193,7 +198,7 @@ fn p04_a_mutated_body_falls_on_its_sender() {
 #[test]
 fn p03_unsolicited_blocks_are_a_fault() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 20);
+    let chain = branch(&[], 0, 20);
     let bad = sim.connect(1, chain, Manner::Unsolicited);
     sim.run(60_000);
     assert_eq!(sim.tip().0, 20);
@@ -204,7 +209,7 @@ fn p03_unsolicited_blocks_are_a_fault() {
 #[test]
 fn p03_unknown_answers_are_ignored() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 20);
+    let chain = branch(&[], 0, 20);
     let request = crate::network::sync::RequestId(999);
     sim.connect(1, chain.clone(), Manner::Honest);
     sim.event(Event::HeadersAnswered {
@@ -220,10 +225,29 @@ fn p03_unknown_answers_are_ignored() {
     assert!(sim.faults.is_empty());
 }
 
+/// P3: the answer to a request that has failed already, and a second one.
+#[test]
+fn p03_late_and_second_answers_are_ignored() {
+    let mut sim = Simulation::new();
+    let chain = branch(&[], 0, 20);
+    let silent = sim.connect(1, chain.clone(), Manner::Silent);
+    let request = *sim.in_flight.keys().next().unwrap();
+    let failure = crate::network::sync::RequestFailure::Timeout;
+    sim.event(Event::RequestFailed { request, failure });
+    for _ in 0..2 {
+        let headers = chain.clone();
+        sim.event(Event::HeadersAnswered { request, headers });
+        sim.event(Event::RequestFailed { request, failure });
+    }
+    sim.run(1_000);
+    assert_eq!(sim.header_count(), 0);
+    assert_eq!(sim.faults, [(silent, SyncFault::Silent)]);
+}
+
 #[test]
 fn a_rate_limiting_peer_is_obeyed_without_fault() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 60);
+    let chain = branch(&[], 0, 60);
     sim.connect(1, chain, Manner::RateLimits);
     sim.run(120_000);
     assert_eq!(sim.tip().0, 60);
@@ -233,7 +257,7 @@ fn a_rate_limiting_peer_is_obeyed_without_fault() {
 #[test]
 fn a_peer_that_leaves_takes_nothing_with_it() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 3_000);
+    let chain = branch(&[], 0, 3_000);
     let first = sim.connect(1, chain.clone(), Manner::Honest);
     sim.run(1_000);
     sim.disconnect(first);
@@ -244,16 +268,18 @@ fn a_peer_that_leaves_takes_nothing_with_it() {
     assert!(sim.faults.is_empty());
 }
 
+/// P16.
+///
 /// ```text
 /// genesis ── a1 ── a2 … a20            (peer 2)
 ///              └── x2 (invalid) … x60  (peer 1)
 /// ```
 #[test]
-fn a_heavier_branch_with_an_invalid_block_is_left_for_the_best_valid_one() {
+fn p16_a_heavier_branch_with_an_invalid_block_is_left_for_the_best_valid_one() {
     let mut sim = Simulation::new();
-    let good = branch(sim.genesis(), 1, 20);
+    let good = branch(&[], 1, 20);
     let mut bad = vec![good[0]];
-    bad.extend(branch(good[0].hash(), 2, 59));
+    bad.extend(branch(&good[..1], 2, 59));
     sim.make_invalid(bad[1].hash());
     let liar = sim.connect(1, bad, Manner::Honest);
     sim.run(10_000);
@@ -269,8 +295,8 @@ fn a_heavier_branch_with_an_invalid_block_is_left_for_the_best_valid_one() {
 #[test]
 fn an_unknown_parent_leads_to_headers_at_once() {
     let mut sim = Simulation::new();
-    let ours = branch(sim.genesis(), 1, 5);
-    let theirs = branch(sim.genesis(), 2, 9);
+    let ours = branch(&[], 1, 5);
+    let theirs = branch(&[], 2, 9);
     sim.own(&ours);
     let key = sim.connect(1, theirs[..5].to_vec(), Manner::Honest);
     sim.run(1_000);
@@ -297,8 +323,8 @@ fn an_unknown_parent_leads_to_headers_at_once() {
 #[test]
 fn headers_without_bodies_do_not_count_as_a_sync() {
     let mut sim = Simulation::new();
-    let good = branch(sim.genesis(), 1, 15);
-    let withheld = branch(sim.genesis(), 2, 40);
+    let good = branch(&[], 1, 15);
+    let withheld = branch(&[], 2, 40);
     sim.own(&good[..10]);
     let bad = sim.connect(1, withheld, Manner::WithholdsBlocks);
     sim.run(1_000);
@@ -313,7 +339,7 @@ fn headers_without_bodies_do_not_count_as_a_sync() {
     sim.disconnect(bad);
     // Coming back is not progress.
     sim.run(21_000);
-    let again = branch(sim.genesis(), 2, 40);
+    let again = branch(&[], 2, 40);
     let bad = sim.connect(3, again, Manner::WithholdsBlocks);
     sim.run(22_000);
     assert!(!sim.sync.is_downloading());
@@ -329,9 +355,9 @@ fn headers_without_bodies_do_not_count_as_a_sync() {
 #[test]
 fn p16_an_unproven_claim_does_not_count_for_long() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 10);
+    let chain = branch(&[], 0, 10);
     sim.own(&chain);
-    let key = sim.connect(1, branch(sim.genesis(), 7, 90), Manner::Silent);
+    let key = sim.connect(1, branch(&[], 7, 90), Manner::Silent);
     assert!(matches!(
         sim.sync.state(),
         SyncState::Headers { target: 90, .. }
@@ -353,7 +379,7 @@ fn p16_an_unproven_claim_does_not_count_for_long() {
 #[test]
 fn a_refuted_claim_gets_another_chance() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 30);
+    let chain = branch(&[], 0, 30);
     let key = sim.connect(1, chain, Manner::Discontinuous);
     sim.run(50_000);
     assert_eq!(sim.tip().0, 0);
@@ -366,7 +392,7 @@ fn a_refuted_claim_gets_another_chance() {
 #[test]
 fn an_old_status_does_not_take_back_what_headers_have_shown() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 2_000);
+    let chain = branch(&[], 0, 2_000);
     let peer = sim.connect(1, chain, Manner::Honest);
     sim.run(200);
     let status = PeerStatus {
@@ -383,7 +409,7 @@ fn an_old_status_does_not_take_back_what_headers_have_shown() {
 #[test]
 fn blocks_that_many_peers_failed_to_send_are_asked_for_again() {
     let mut sim = Simulation::new();
-    let chain = branch(sim.genesis(), 0, 3);
+    let chain = branch(&[], 0, 3);
     for key in 1..=12 {
         sim.connect(key, chain.clone(), Manner::SendsNoBlocks);
     }

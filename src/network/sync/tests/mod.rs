@@ -1,5 +1,6 @@
 //! Whole runs of the machine against simulated peers, in virtual time.
 
 mod cases;
+mod low_work;
 mod node;
 mod simulation;

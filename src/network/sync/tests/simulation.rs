@@ -2,17 +2,18 @@
 //! delay, badly, or never.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use super::node::{Node, branch, work};
+use super::node::{NOW, Node, branch, flat, grow, work};
 use crate::{
+    consensus::{ChainSpec, HeaderChain},
     network::sync::{
         Action, BlockVerdict, Event, HeadersVerdict, PeerKey, PeerStatus, RequestFailure,
-        RequestId, Sync, SyncFault,
+        RequestId, Sync, SyncFault, Weighed, Weighing, WeighingError, weigh,
     },
-    primitives::{Block, BlockHash, BlockHeader},
+    primitives::{Block, BlockHash, BlockHeader, Work},
 };
 
 /// How a simulated peer behaves.
@@ -37,6 +38,12 @@ pub(super) enum Manner {
     IgnoresLocator,
     /// Refuses every second request for going too fast.
     RateLimits,
+    /// Claims much more work than it has, and height enough for that.
+    Boasts,
+    /// The same, and answers every request with another branch on the first block.
+    Branches,
+    /// Claims what it has, and sends another chain of as many headers when it is asked for them again.
+    ChangesItsMind,
 }
 
 pub(super) struct SimPeer {
@@ -45,22 +52,51 @@ pub(super) struct SimPeer {
     pub(super) manner: Manner,
     pub(super) delay: u64,
     answered: u64,
+    /// Headers that it has sent.
+    pub(super) headers_sent: usize,
+    /// Places in the chain by hash, made for a chain of that length.
+    places: HashMap<BlockHash, usize>,
 }
 
 impl SimPeer {
-    fn status(&self, genesis: BlockHash) -> PeerStatus {
-        let height = self.chain.len() as u64;
+    fn status(&self, spec: &ChainSpec) -> PeerStatus {
+        let genesis = spec.genesis_block().header;
+        let chain = || std::iter::once(&genesis).chain(&self.chain);
+        let shown = chain().fold(Work::ZERO, |sum, header| {
+            sum.checked_add(header.bits.to_target().unwrap().work())
+                .unwrap()
+        });
+        let height = self.chain.len() as u32;
+        let (best_height, work) = match self.manner {
+            Manner::Claims(blocks) => (height, work(blocks)),
+            Manner::Boasts | Manner::Branches => (1_000_000, work(1 << 60)),
+            _ => (height, shown),
+        };
+        let best_hash = match self.manner {
+            Manner::Branches => BlockHash::from_bytes([0xbb; 32]),
+            _ => chain().next_back().unwrap().hash(),
+        };
         PeerStatus {
-            best_hash: self.chain.last().map_or(genesis, BlockHeader::hash),
-            best_height: self.chain.len() as u32,
-            work: match self.manner {
-                Manner::Claims(units) => work(units),
-                _ => work(height),
-            },
+            best_hash,
+            best_height,
+            work,
         }
     }
 
-    fn headers_after(&self, genesis: BlockHash, locator: &[BlockHash]) -> Vec<BlockHeader> {
+    fn headers_after(&mut self, spec: &ChainSpec, locator: &[BlockHash]) -> Vec<BlockHeader> {
+        let mut start = HeaderChain::of_genesis(spec);
+        let genesis = start.hash();
+        if self.manner == Manner::Branches {
+            self.headers_sent += 2_000;
+            return grow(spec, &mut start, self.answered, 10, 2_000);
+        }
+        if self.manner == Manner::ChangesItsMind && self.answered > 2 {
+            self.chain = grow(spec, &mut start, 99, 10, self.chain.len());
+        }
+        if self.places.len() != self.chain.len() {
+            let hashes = self.chain.iter().map(BlockHeader::hash);
+            self.places = hashes.zip(1..).collect();
+        }
         let start = if self.manner == Manner::IgnoresLocator {
             self.chain.len().saturating_sub(10)
         } else {
@@ -70,10 +106,7 @@ impl SimPeer {
                     if *hash == genesis {
                         return Some(0);
                     }
-                    self.chain
-                        .iter()
-                        .position(|header| header.hash() == *hash)
-                        .map(|index| index + 1)
+                    self.places.get(hash).copied()
                 })
                 .unwrap_or(0)
         };
@@ -81,6 +114,7 @@ impl SimPeer {
         if self.manner == Manner::Discontinuous && headers.len() > 2 {
             headers.swap(0, 1);
         }
+        self.headers_sent += headers.len();
         headers
     }
 }
@@ -96,26 +130,31 @@ pub(super) struct Simulation {
     pub(super) faults: Vec<(PeerKey, SyncFault)>,
     /// Blocks asked for, by peer.
     pub(super) asked: BTreeMap<PeerKey, usize>,
-    in_flight: HashMap<RequestId, PeerKey>,
+    pub(super) in_flight: HashMap<RequestId, PeerKey>,
     pub(super) most_in_flight: usize,
-    judging: bool,
+    /// Blocks with the chain, and the most there were.
+    judging: usize,
+    pub(super) most_judging: usize,
+    /// A block has failed, and sync has not heard of it yet.
+    failed: bool,
+    /// The sizes of the calls that are under way.
+    under_judgement: VecDeque<usize>,
     /// The chains that facts are read for.
     ends: Vec<BlockHash>,
     invalid_bodies: HashSet<BlockHash>,
+    /// Chains with less work are not stored.
+    pub(super) minimum: Work,
+    /// The most that a chain being weighed held, in bytes.
+    pub(super) most_weighing: usize,
 }
 
 impl Simulation {
     pub(super) fn new() -> Self {
-        let genesis = BlockHash::from_bytes([1; 32]);
-        let mut node = Node {
-            genesis,
-            headers: HashMap::new(),
-            bodies: HashSet::new(),
-            invalid: HashSet::new(),
-            best: genesis,
-            tip: genesis,
-            stamp: 0,
-        };
+        Self::with_spec(flat())
+    }
+
+    pub(super) fn with_spec(spec: ChainSpec) -> Self {
+        let mut node = Node::new(spec);
         let sync = Sync::new(node.facts(&[]));
         Self {
             node,
@@ -128,10 +167,19 @@ impl Simulation {
             asked: BTreeMap::new(),
             in_flight: HashMap::new(),
             most_in_flight: 0,
-            judging: false,
+            judging: 0,
+            most_judging: 0,
+            failed: false,
+            under_judgement: VecDeque::new(),
             ends: Vec::new(),
             invalid_bodies: HashSet::new(),
+            minimum: Work::ZERO,
+            most_weighing: 0,
         }
+    }
+
+    pub(super) fn header_count(&self) -> usize {
+        self.node.header_count()
     }
 
     pub(super) fn genesis(&self) -> BlockHash {
@@ -165,8 +213,10 @@ impl Simulation {
             manner,
             delay: 50,
             answered: 0,
+            headers_sent: 0,
+            places: HashMap::new(),
         };
-        let status = peer.status(self.node.genesis);
+        let status = peer.status(&self.node.spec);
         self.peers.insert(key, peer);
         self.event(Event::PeerStatus { peer: key, status });
         key
@@ -224,19 +274,29 @@ impl Simulation {
     fn complete(&mut self, event: Event) -> Event {
         match event {
             Event::HeadersJudged {
-                peer, verdict, has, ..
+                peer,
+                verdict,
+                weighing,
+                has,
+                ..
             } => {
                 self.ends
                     .extend(has.iter().map(|status: &PeerStatus| status.best_hash));
                 Event::HeadersJudged {
                     peer,
                     verdict,
+                    weighing,
                     has,
                     facts: self.node.facts(&self.ends),
                 }
             }
             Event::BlocksJudged { verdicts, .. } => {
-                self.judging = false;
+                let failed =
+                    |(_, verdict): &(BlockHash, BlockVerdict)| *verdict != BlockVerdict::Accepted;
+                if verdicts.iter().any(failed) {
+                    self.failed = false;
+                }
+                self.judging -= self.under_judgement.pop_front().unwrap();
                 Event::BlocksJudged {
                     verdicts,
                     facts: self.node.facts(&self.ends),
@@ -260,39 +320,90 @@ impl Simulation {
                     request,
                     hashes,
                 } => self.answer_blocks(peer, request, &hashes),
-                Action::JudgeHeaders { peer, headers } => {
-                    let invalid = &self.node.invalid;
-                    let verdict = if headers.iter().any(|h| invalid.contains(&h.hash())) {
-                        HeadersVerdict::OnInvalid
-                    } else if headers.iter().all(|header| self.node.add(header)) {
-                        HeadersVerdict::Accepted
-                    } else {
-                        HeadersVerdict::Unconnected
-                    };
-                    let last = headers[headers.len() - 1].hash();
-                    let has = (verdict == HeadersVerdict::Accepted).then(|| {
-                        let best_height = self.node.height(&last).unwrap_or_default();
-                        PeerStatus {
-                            best_hash: last,
-                            best_height,
-                            work: work(best_height.into()),
-                        }
-                    });
-                    let facts = self.node.facts(&self.ends);
-                    self.later(
-                        5,
-                        Event::HeadersJudged {
-                            peer,
-                            verdict,
-                            has,
-                            facts,
-                        },
-                    );
-                }
-                Action::JudgeBlocks { blocks } => self.judge_blocks(&blocks),
+                Action::JudgeHeaders {
+                    peer,
+                    headers,
+                    least,
+                    weighing,
+                } => self.judge_headers(peer, headers, least, weighing),
+                Action::JudgeBlocks { blocks, .. } => self.judge_blocks(&blocks),
                 Action::Misbehaved { peer, fault } => self.faults.push((peer, fault)),
             }
         }
+    }
+
+    fn judge_headers(
+        &mut self,
+        peer: PeerKey,
+        headers: Vec<BlockHeader>,
+        least: Work,
+        weighing: Option<Box<Weighing>>,
+    ) {
+        let (verdict, weighing, has) = match self.weigh(headers, least, weighing) {
+            Ok(Weighed { store, weighing }) => {
+                let held = weighing.as_ref().map_or(0, |weighing| weighing.bytes());
+                self.most_weighing = self.most_weighing.max(held);
+                for header in &store {
+                    assert!(self.node.add(header));
+                }
+                let has = store.last().map(|last| {
+                    let hash = last.hash();
+                    PeerStatus {
+                        best_hash: hash,
+                        best_height: self.node.height(&hash).unwrap(),
+                        work: self.node.work(&hash).unwrap(),
+                    }
+                });
+                (HeadersVerdict::Accepted, weighing, has)
+            }
+            Err(verdict) => (verdict, None, None),
+        };
+        let facts = self.node.facts(&self.ends);
+        self.later(
+            5,
+            Event::HeadersJudged {
+                peer,
+                verdict,
+                weighing,
+                has,
+                facts,
+            },
+        );
+    }
+
+    fn weigh(
+        &self,
+        mut headers: Vec<BlockHeader>,
+        least: Work,
+        weighing: Option<Box<Weighing>>,
+    ) -> Result<Weighed, HeadersVerdict> {
+        let invalid = &self.node.invalid;
+        if headers.iter().any(|h| invalid.contains(&h.hash())) {
+            return Err(HeadersVerdict::OnInvalid);
+        }
+        let verdict = |error| match error {
+            WeighingError::Unconnected => HeadersVerdict::Unconnected,
+            WeighingError::OtherChain | WeighingError::TooLong => HeadersVerdict::OtherChain,
+            WeighingError::Rule(_) => HeadersVerdict::Invalid,
+        };
+        if let Some(mut weighing) = weighing {
+            let store = weighing.take(&headers, NOW).map_err(verdict)?;
+            let weighing = Some(weighing).filter(|weighing| !weighing.is_done());
+            return Ok(Weighed { store, weighing });
+        }
+        let known = |header: &&BlockHeader| self.node.height(&header.hash()).is_some();
+        let known = headers.iter().take_while(known).count();
+        if known == headers.len() {
+            return Ok(Weighed {
+                store: headers,
+                weighing: None,
+            });
+        }
+        let new = headers.split_off(known);
+        let start = self.node.chain_of(&new[0].prev_block);
+        let start = start.ok_or(HeadersVerdict::Unconnected)?.clone();
+        let least = least.max(self.minimum);
+        weigh(&self.node.spec, [7; 32], least, start, new, NOW).map_err(verdict)
     }
 
     fn start(&mut self, peer: PeerKey, request: RequestId) -> Option<(Manner, u64, u64)> {
@@ -314,7 +425,9 @@ impl Simulation {
                 self.fail(delay, request, RequestFailure::RateLimited);
             }
             _ => {
-                let headers = self.peers[&peer].headers_after(self.node.genesis, locator);
+                let spec = Arc::clone(&self.node.spec);
+                let peer = self.peers.get_mut(&peer).unwrap();
+                let headers = peer.headers_after(&spec, locator);
                 self.later(delay, Event::HeadersAnswered { request, headers });
             }
         }
@@ -346,7 +459,7 @@ impl Simulation {
             .copied()
             .collect();
         if manner == Manner::Unsolicited {
-            headers.extend(branch(self.node.genesis, 666, 1));
+            headers.extend(branch(&[], 666, 1));
         }
         let blocks = headers
             .into_iter()
@@ -373,19 +486,20 @@ impl Simulation {
         self.later(delay, Event::RequestFailed { request, failure });
     }
 
-    /// Law: one judgement at a time, and every block after its parent.
+    /// Law: every block after its parent, unless that has failed a moment ago.
     fn judge_blocks(&mut self, blocks: &[Arc<Block>]) {
-        assert!(!self.judging, "one judgement at a time");
-        self.judging = true;
+        self.judging += blocks.len();
+        self.under_judgement.push_back(blocks.len());
+        self.most_judging = self.most_judging.max(self.judging);
         let mut verdicts = Vec::new();
         for block in blocks {
             let hash = block.header.hash();
             let parent = block.header.prev_block;
-            assert!(
-                parent == self.node.genesis || self.node.bodies.contains(&parent),
-                "a block before its parent"
-            );
-            let verdict = if !block.transactions.is_empty() {
+            let follows = parent == self.node.genesis || self.node.bodies.contains(&parent);
+            assert!(follows || self.failed, "a block before its parent");
+            let verdict = if !follows {
+                BlockVerdict::UnknownParent
+            } else if !block.transactions.is_empty() {
                 BlockVerdict::Mutated
             } else if self.invalid_bodies.contains(&hash) {
                 self.node.invalid.insert(hash);
@@ -396,6 +510,7 @@ impl Simulation {
             };
             verdicts.push((hash, verdict));
             if verdict != BlockVerdict::Accepted {
+                self.failed = true;
                 if verdict == BlockVerdict::Invalid {
                     // The chain falls back to the best header that is not invalid.
                     self.node.best = parent;
