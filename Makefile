@@ -30,6 +30,11 @@ oracle: ## Compare with Bitcoin Core's kernel at length; BLOCKS (100000), TRANSA
 	cargo run --release --locked --manifest-path tests/oracle/Cargo.toml -- --blocks $(or $(BLOCKS),100000) \
 	  --transactions $(or $(TRANSACTIONS),0) --seed $(or $(SEED),1) --jobs $(or $(JOBS),$(shell nproc))
 
+sim: ## Simulate SEEDS (1000) networks in virtual time, from seed FIRST (1) on
+	@deploy/setup
+	QUARRY_SIM_SEEDS=$(or $(SEEDS),1000) QUARRY_SIM_FIRST=$(or $(FIRST),1) \
+	  cargo test --release --locked --test sim -- --nocapture p17_
+
 fuzz: ## Fuzz each target for SECONDS (60); TARGET="wire_messages" chooses
 	@deploy/setup
 	fuzz/run $(or $(SECONDS),60) $(TARGET)
@@ -62,6 +67,10 @@ bench-propagation: ## Measure how a block travels through ten nodes; QUARRY_BENC
 bench-payments: ## Send payments through five nodes; QUARRY_BENCH_RATE (2000, or "most"), QUARRY_BENCH_SECONDS (60)
 	@deploy/setup
 	cargo bench --profile release --locked --bench payments
+
+bench-sync: ## Time initial sync from two peers beside the import of the same blocks
+	@deploy/setup
+	QUARRY_BENCH=sync cargo bench --profile release --locked --bench import
 
 bench-miner: ## Measure the search for blocks, each kernel that works here; ARGS="--rounds 21" passes arguments on
 	@deploy/setup
