@@ -3,15 +3,17 @@
 //! From an empty data folder: how long until the RPC answers, how long until the first block is mined, and how much memory an
 //! idle node has. Each is measured several times; medians and extremes are printed.
 
+#[path = "shared/node.rs"]
+mod node;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
 
+const CHAIN: &str = "dev";
 /// Starts that are measured.
 const RUNS: usize = 5;
 /// How long an idle node runs before its memory is read.
@@ -24,75 +26,30 @@ fn main() {
     let mut block = Vec::new();
     for _ in 0..RUNS {
         let (dir, mut node, start) = start(&["--threads", "1"]);
-        rpc.push(until(start, || height(dir.path()).map(|_| ())));
+        rpc.push(until(start, || node::height(dir.path(), CHAIN).map(|_| ())));
         block.push(until(start, || {
-            height(dir.path()).filter(|height| *height > 0).map(|_| ())
+            node::height(dir.path(), CHAIN)
+                .filter(|height| *height > 0)
+                .map(|_| ())
         }));
-        end(&mut node);
+        node::end(&mut node);
     }
     report("RPC answers after", "s", &mut rpc);
     report("first block after", "s", &mut block);
 
     let (dir, mut node, start) = start(&["--no-mine"]);
-    until(start, || height(dir.path()).map(|_| ()));
+    until(start, || node::height(dir.path(), CHAIN).map(|_| ()));
     sleep(IDLE);
     let mut memory = vec![resident_mib(node.id())];
-    end(&mut node);
+    node::end(&mut node);
     report("memory of an idle node", "MiB", &mut memory);
 }
 
 fn start(flags: &[&str]) -> (TempDir, Child, Instant) {
     let dir = TempDir::new().expect("a folder");
     let begin = Instant::now();
-    let node = Command::new(env!("CARGO_BIN_EXE_quarry"))
-        .arg("--datadir")
-        .arg(dir.path())
-        .args([
-            "up",
-            "--no-mdns",
-            "--listen",
-            "127.0.0.1:0",
-            "--rpc-listen",
-            "127.0.0.1:0",
-        ])
-        .args(["--explorer-listen", "127.0.0.1:0"])
-        .args(flags)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the node starts");
+    let node = node::start(dir.path(), CHAIN, flags);
     (dir, node, begin)
-}
-
-fn end(node: &mut Child) {
-    let _ = node.kill();
-    let _ = node.wait();
-}
-
-/// The height that the node's RPC tells, if it answers.
-fn height(datadir: &Path) -> Option<u64> {
-    let folder = datadir.join("dev");
-    let node: Value =
-        serde_json::from_str(&fs::read_to_string(folder.join("node.json")).ok()?).ok()?;
-    let cookie = fs::read_to_string(folder.join(".cookie")).ok()?;
-    let answer = ureq::post(format!("http://{}/", node["rpc"].as_str()?))
-        .header(
-            "Authorization",
-            format!("Basic {}", base64(cookie.trim().as_bytes())),
-        )
-        .header("Content-Type", "application/json")
-        .send(r#"{"jsonrpc":"2.0","id":1,"method":"getblockcount","params":[]}"#)
-        .ok()?
-        .body_mut()
-        .read_to_string()
-        .ok()?;
-    serde_json::from_str::<Value>(&answer).ok()?["result"].as_u64()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 fn until(start: Instant, mut met: impl FnMut() -> Option<()>) -> f64 {

@@ -3,11 +3,14 @@
 //! Each file is imported by Quarry, by an older Quarry if `QUARRY_BEFORE` names one, and by Bitcoin Core's kernel if
 //! `QUARRY_KERNEL_IMPORT` names its importer (`tests/oracle`). All check every signature and write to the disk. Runs alternate,
 //! each is a process of its own on a new folder, the time is from its start to its exit, and the file is in the page cache.
-//! `QUARRY_BENCH` chooses parts by name: `payments empty reorg coins height`; `QUARRY_BENCH_RUNS` says how often.
+//! `QUARRY_BENCH` chooses parts by name: `payments empty reorg coins height sync`; `QUARRY_BENCH_RUNS` says how often.
 
 mod files;
 mod height;
+#[path = "../shared/node.rs"]
+mod node;
 mod run;
+mod sync;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -77,6 +80,18 @@ fn main() {
     if wants("height") {
         height::measure();
     }
+    if wants("sync") {
+        let (count, in_block) = PAYMENTS;
+        let file = files.payments(count, in_block);
+        println!("\nsync of {count} payments, {in_block} a block, from two peers on this machine");
+        let (imports, syncs, serving) = sync::measure(&sides[0].1, &file, runs);
+        let wall = |costs| summary(costs, |cost| cost.wall).0;
+        print_cost("import", &imports, "");
+        let ratio = wall(&syncs) / wall(&imports);
+        print_cost("sync", &syncs, &format!("sync/import {ratio:.2}"));
+        let (cpu, range) = median(serving);
+        println!("  the two peers spend {cpu:.2} s of CPU {range} on a sync");
+    }
 }
 
 /// Who is compared; the first is what the others are divided by.
@@ -106,19 +121,26 @@ fn compare(what: &str, file: &Path, sides: &[(&'static str, Importer)], runs: us
     }
     let (ours, _) = summary(&costs[0], |cost| cost.wall);
     for ((name, _), costs) in sides.iter().zip(&costs) {
-        let (wall, wall_range) = summary(costs, |cost| cost.wall);
-        let (cpu, cpu_range) = summary(costs, |cost| cost.cpu);
-        let (peak, _) = summary(costs, |cost| cost.peak);
-        println!(
-            "  {name:<8} {wall:8.3} s {wall_range:<18} cpu {cpu:7.2} s {cpu_range:<16} peak {peak:6.0} MiB   quarry/{name} {:.2}",
-            ours / wall
-        );
+        let theirs = summary(costs, |cost| cost.wall).0;
+        print_cost(name, costs, &format!("quarry/{name} {:.2}", ours / theirs));
     }
+}
+
+fn print_cost(name: &str, costs: &[Cost], ratio: &str) {
+    let (wall, wall_range) = summary(costs, |cost| cost.wall);
+    let (cpu, cpu_range) = summary(costs, |cost| cost.cpu);
+    let (peak, _) = summary(costs, |cost| cost.peak);
+    println!(
+        "  {name:<8} {wall:8.3} s {wall_range:<18} cpu {cpu:7.2} s {cpu_range:<16} peak {peak:6.0} MiB   {ratio}"
+    );
 }
 
 /// The median, and the extremes as text.
 fn summary(costs: &[Cost], of: impl Fn(&Cost) -> f64) -> (f64, String) {
-    let mut values: Vec<f64> = costs.iter().map(of).collect();
+    median(costs.iter().map(of).collect())
+}
+
+fn median(mut values: Vec<f64>) -> (f64, String) {
     values.sort_by(f64::total_cmp);
     let range = format!("({:.3} to {:.3})", values[0], values[values.len() - 1]);
     (values[values.len() / 2], range)

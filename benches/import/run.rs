@@ -75,7 +75,7 @@ impl Importer {
 }
 
 /// `VmHWM` of `/proc/<pid>/status`.
-fn peak_mib(child: &Child) -> Option<f64> {
+pub fn peak_mib(child: &Child) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
@@ -83,13 +83,24 @@ fn peak_mib(child: &Child) -> Option<f64> {
 }
 
 /// `cutime` and `cstime` of `/proc/self/stat`: the time of all children that were waited for.
-fn children_cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("Linux tells a process's times");
+pub fn children_cpu() -> f64 {
+    cpu("self", 16)
+}
+
+/// The time of a process.
+pub fn process_cpu(pid: u32) -> f64 {
+    cpu(&pid.to_string(), 14)
+}
+
+/// The sum of two fields of `/proc/<pid>/stat`, `first` (as numbered in the manual) and the one behind it.
+fn cpu(pid: &str, first: usize) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.expect("Linux tells a process's times");
+    // The name may have spaces; behind it is field 3.
     let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = |at: usize| -> f64 {
-        let field = fields.split_whitespace().nth(at);
+    let ticks = |field: usize| -> f64 {
+        let field = fields.split_whitespace().nth(field - 3);
         field.and_then(|text| text.parse().ok()).expect("a number")
     };
-    // Behind the name: state is field 3 of the manual, cutime 16, cstime 17.
-    (ticks(13) + ticks(14)) / TICKS
+    (ticks(first) + ticks(first + 1)) / TICKS
 }
