@@ -35,6 +35,10 @@ impl Difficulty {
     /// it in a minute.
     pub(super) const START: Self = Self(1.0 / 256.0);
 
+    /// What is below it floods us from any processor: a share in a quarter of a second at a million hashes a second. Until more is
+    /// known of a miner nothing easier is given out, even where blocks are.
+    pub(super) const SLOW_CPU: Self = Self(1.0 / 16_384.0);
+
     /// The nearest difficulty; `None` for what is no positive number.
     pub(super) fn new(value: f64) -> Option<Self> {
         (value.is_finite() && value > 0.0).then(|| Self(value.clamp(Self::MIN.0, Self::MAX.0)))

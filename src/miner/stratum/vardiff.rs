@@ -51,7 +51,7 @@ impl Vardiff {
             since: now,
             shares: 0,
             hashes: 0.0,
-            flood: Difficulty::MIN,
+            flood: Difficulty::SLOW_CPU,
         }
     }
 
@@ -162,6 +162,8 @@ mod tests {
     #[test]
     fn blocks_that_are_a_flood_are_held_back() {
         let block = Difficulty::new(1e-9).unwrap();
+        let begin = Vardiff::new(Duration::ZERO).for_block(block);
+        assert_eq!(begin, Difficulty::SLOW_CPU);
         let (difficulty, _) = settle(Vardiff::new(Duration::ZERO), 1e7, block);
         let seconds = difficulty.hashes() / 1e7;
         assert!((0.1..0.4).contains(&seconds), "{seconds}");
