@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, de};
 
+#[cfg(target_arch = "aarch64")]
+use super::armv8;
 use super::prepared::Prepared;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, sha_ni};
@@ -35,6 +37,8 @@ fn all() -> Vec<(Kernel, bool)> {
         kernel("sha-ni", sha_ni::scan, sha_ni::is_available()),
         #[cfg(target_arch = "x86_64")]
         kernel("avx512", avx512::scan, avx512::is_available()),
+        #[cfg(target_arch = "aarch64")]
+        kernel("armv8", armv8::scan, armv8::is_available()),
     ]
 }
 

@@ -10,15 +10,20 @@
 //! | `kernel` | which kernels there are, and which one this machine takes |
 //! | `prepared` | what all nonces of a header share |
 //! | `rounds` | the rounds of both hashes, once for the kernels with vectors and the portable one |
-//! | `portable`, `avx2`, `avx512`, `sha_ni`, `crate_sha2` | the kernels |
+//! | `groups` | what the kernels with SHA instructions share |
+//! | `portable`, `avx2`, `avx512`, `sha_ni`, `armv8`, `crate_sha2` | the kernels |
 //!
 //! `docs/mining.md` says how fast they are and how far that is from what the instructions allow.
 
+#[cfg(target_arch = "aarch64")]
+mod armv8;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod crate_sha2;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+mod groups;
 mod kernel;
 mod portable;
 mod prepared;

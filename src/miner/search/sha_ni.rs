@@ -1,8 +1,7 @@
-//! The kernel for Intel's SHA extensions: four nonces side by side, because the instruction for two rounds takes longer to finish
-//! than until the next can begin.
+//! The kernel for Intel's SHA extensions.
 //!
-//! A state is two vectors, from the lowest word: F E B A and H G D C. The instruction makes the first of two rounds later from
-//! both; the first is then the second. A group is four words of the schedule, the first one lowest.
+//! A state is two vectors, from the lowest word: F E B A and H G D C. The instruction for two rounds makes the first of two rounds
+//! later from both; the first is then the second.
 
 use std::arch::x86_64::{
     __m128i, _mm_add_epi32, _mm_alignr_epi8, _mm_blend_epi16, _mm_cvtsi128_si32, _mm_setr_epi32,
@@ -10,11 +9,8 @@ use std::arch::x86_64::{
     _mm_shuffle_epi32,
 };
 
-use super::prepared::{HASH_BITS, HEADER_BITS, INITIAL, K, PAD, Prepared, small0};
-
-/// Nonces side by side.
-const LANES: usize = 4;
-const STEP: u32 = LANES as u32;
+use super::groups::{LANES, constants, define_scan_batches, rounds_28_to_59};
+use super::prepared::{HASH_BITS, HEADER_BITS, INITIAL, PAD, Prepared, small0};
 
 /// One vector a nonce.
 type Side = [__m128i; LANES];
@@ -28,17 +24,6 @@ fn vector([a, b, c, d]: [u32; 4]) -> __m128i {
         c.cast_signed(),
         d.cast_signed(),
     )
-}
-
-/// The constants of rounds `i` to `i` + 3, with words of the schedule.
-#[inline]
-const fn constants(i: usize, words: [u32; 4]) -> [u32; 4] {
-    [
-        K[i].wrapping_add(words[0]),
-        K[i + 1].wrapping_add(words[1]),
-        K[i + 2].wrapping_add(words[2]),
-        K[i + 3].wrapping_add(words[3]),
-    ]
 }
 
 /// The two vectors of a state.
@@ -106,21 +91,7 @@ pub(super) fn scan(prepared: &Prepared, first: u32, count: u32) -> Option<u32> {
     unsafe { scan_batches(prepared, first, count) }
 }
 
-#[target_feature(enable = "sha,sse4.1,ssse3")]
-#[inline(never)]
-fn scan_batches(prepared: &Prepared, first: u32, count: u32) -> Option<u32> {
-    for batch in 0..count.div_ceil(STEP) {
-        let done = batch * STEP;
-        // Of the last batch some may be beyond the range, and beyond the last nonce.
-        let words = top_words(prepared, first.wrapping_add(done));
-        for (lane, word) in (0..STEP).zip(words) {
-            if word.swap_bytes() <= prepared.top && count - done > lane {
-                return Some(done + lane);
-            }
-        }
-    }
-    None
-}
+define_scan_batches!(#[target_feature(enable = "sha,sse4.1,ssse3")]);
 
 /// The last words of the hashes of the header with the nonces from `first` on.
 #[target_feature(enable = "sha,sse4.1,ssse3")]
@@ -165,22 +136,7 @@ fn top_words(prepared: &Prepared, first: u32) -> [u32; LANES] {
     for lane in 0..LANES {
         m3[lane] = finish(vector(old28), m1[lane], m2[lane]);
     }
-    rounds::<28>(&mut x, &mut y, &m3);
-    next(&mut m0, &m1, &m2, &m3);
-    rounds::<32>(&mut x, &mut y, &m0);
-    next(&mut m1, &m2, &m3, &m0);
-    rounds::<36>(&mut x, &mut y, &m1);
-    next(&mut m2, &m3, &m0, &m1);
-    rounds::<40>(&mut x, &mut y, &m2);
-    next(&mut m3, &m0, &m1, &m2);
-    rounds::<44>(&mut x, &mut y, &m3);
-    next(&mut m0, &m1, &m2, &m3);
-    rounds::<48>(&mut x, &mut y, &m0);
-    next(&mut m1, &m2, &m3, &m0);
-    rounds::<52>(&mut x, &mut y, &m1);
-    next(&mut m2, &m3, &m0, &m1);
-    rounds::<56>(&mut x, &mut y, &m2);
-    next(&mut m3, &m0, &m1, &m2);
+    rounds_28_to_59!(x y: m0 m1 m2 m3);
     rounds::<60>(&mut x, &mut y, &m3);
 
     // The outer hash. Words 0 to 7 are the inner one, in order.
@@ -219,22 +175,7 @@ fn top_words(prepared: &Prepared, first: u32) -> [u32; LANES] {
     for lane in 0..LANES {
         m3[lane] = finish(_mm_sha256msg1_epu32(w12, m0[lane]), m1[lane], m2[lane]);
     }
-    rounds::<28>(&mut x, &mut y, &m3);
-    next(&mut m0, &m1, &m2, &m3);
-    rounds::<32>(&mut x, &mut y, &m0);
-    next(&mut m1, &m2, &m3, &m0);
-    rounds::<36>(&mut x, &mut y, &m1);
-    next(&mut m2, &m3, &m0, &m1);
-    rounds::<40>(&mut x, &mut y, &m2);
-    next(&mut m3, &m0, &m1, &m2);
-    rounds::<44>(&mut x, &mut y, &m3);
-    next(&mut m0, &m1, &m2, &m3);
-    rounds::<48>(&mut x, &mut y, &m0);
-    next(&mut m1, &m2, &m3, &m0);
-    rounds::<52>(&mut x, &mut y, &m1);
-    next(&mut m2, &m3, &m0, &m1);
-    rounds::<56>(&mut x, &mut y, &m2);
-    next(&mut m3, &m0, &m1, &m2);
+    rounds_28_to_59!(x y: m0 m1 m2 m3);
     // Rounds 60 and 61. The `e` of round 60, by then `f`, is the `h` of round 63.
     let mut words = [0; LANES];
     for lane in 0..LANES {
