@@ -85,7 +85,8 @@ const CONFINED: [(&str, &str); 6] = [
 ];
 
 /// The only files with `unsafe`: the kernels that use instructions of particular processors.
-const UNSAFE: [&str; 3] = [
+const UNSAFE: [&str; 4] = [
+    "miner/search/armv8.rs",
     "miner/search/avx2.rs",
     "miner/search/avx512.rs",
     "miner/search/sha_ni.rs",

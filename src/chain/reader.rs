@@ -112,6 +112,12 @@ impl ChainReader {
         }
     }
 
+    /// How often the active chain has changed since it was opened: equal before and after a row of questions, all were of one
+    /// chain.
+    pub fn moves(&self) -> u64 {
+        self.shared.tree().moves()
+    }
+
     /// The valid header with the most work; its body may be missing.
     pub fn best_header(&self) -> HeaderInfo {
         let hash = self.shared.tree().best_header().0;

@@ -52,6 +52,8 @@ pub(super) struct BlockTree {
     header_tips: BTreeSet<(Work, BlockHash)>,
     next_received: u64,
     next_arrival: u64,
+    /// How often the active chain has changed.
+    moves: u64,
 }
 
 impl BlockTree {
@@ -65,6 +67,7 @@ impl BlockTree {
             header_tips: BTreeSet::new(),
             next_received: 0,
             next_arrival: 0,
+            moves: 0,
         };
         for (hash, record) in records {
             tree.insert(hash, record);
@@ -145,6 +148,11 @@ impl BlockTree {
         self.entries.get(hash).map(|entry| &entry.record)
     }
 
+    /// How often the active chain has changed since the tree was made.
+    pub const fn moves(&self) -> u64 {
+        self.moves
+    }
+
     /// The number that the next block whose chain is complete will be received as.
     pub const fn next_received(&self) -> u64 {
         self.next_received
@@ -210,6 +218,7 @@ impl BlockTree {
 
     /// Follows a route that was written to the disk.
     pub fn set_active(&mut self, fork_height: u32, connected: &[BlockHash]) {
+        self.moves += 1;
         self.active.truncate(fork_height as usize + 1);
         self.active.extend_from_slice(connected);
         for hash in connected {

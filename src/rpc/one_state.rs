@@ -1,5 +1,8 @@
 //! Answers that are of one state of the chain, although blocks come while they are put together.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use crate::chain::{ChainReader, Tip};
 
 use super::error::RpcError;
@@ -27,13 +30,26 @@ pub(super) fn at_one_state<S: PartialEq, T>(
     Ok((read()?, before))
 }
 
+/// Pause between two looks at a chain that is just changing.
+const PAUSE: Duration = Duration::from_micros(200);
+
 /// Reads while the chain has one tip, which `read` is given.
 pub(super) fn at_one_tip<T>(
     reader: &ChainReader,
     mut read: impl FnMut(&Tip) -> Result<T, RpcError>,
 ) -> Result<T, RpcError> {
-    // The disk changes a moment before the tree of headers does: both must be as they were.
-    let state = || Ok((reader.tip(), stored(reader.coin_stats())?.tip));
+    // The disk changes a moment before the tree of headers does; between the two, look again. And the chain may have gone to and
+    // fro, so that equal tips are not enough.
+    let state = || {
+        for _ in 0..READS {
+            let (moves, tip) = (reader.moves(), reader.tip());
+            if tip.hash == stored(reader.coin_stats())?.tip {
+                return Ok((moves, tip));
+            }
+            sleep(PAUSE);
+        }
+        Ok((reader.moves(), reader.tip()))
+    };
     let (found, _) = at_one_state(state, || read(&reader.tip()))?;
     Ok(found)
 }

@@ -41,6 +41,7 @@ fn r10_every_answer_is_of_one_tip() {
     node.chain.submit(&side[1]).expect("a valid block");
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends = Ends(&stop);
         let storm = scope.spawn(|| {
             let mut turns = 0;
             while !stop.load(Ordering::Relaxed) {
@@ -87,6 +88,15 @@ fn r10_every_answer_is_of_one_tip() {
         stop.store(true, Ordering::Relaxed);
         assert!(storm.join().expect("no panic") > 5);
     });
+}
+
+/// Ends the storm when the questions have ended, also by a failure: the scope waits for it.
+struct Ends<'s>(&'s AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn judge_block(block: &Value) {
