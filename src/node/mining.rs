@@ -1,7 +1,7 @@
 //! When the miner works: not while the node catches up, since blocks on an old tip only make forks.
 //!
 //! To catch up means that blocks arrive. Headers with more work stop no miner for long if their blocks do not come: whoever sent
-//! them may be gone, or keep them back, and the chain must go on without them. [`SyncState::Blocks`] says so.
+//! them may be gone, or keep them back, and the chain must go on without them. `SyncState::Blocks` says so.
 
 use std::convert::Infallible;
 

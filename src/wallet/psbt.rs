@@ -2,7 +2,7 @@
 //!
 //! The container is rust-bitcoin's, which knows every field and keeps those that it does not know; this is the only file of the
 //! product that names that crate, and no key of the wallet ever goes into it. Signatures are made and checked by
-//! [`keys`](crate::keys). An input counts only with the whole transaction that it spends: its id proves the amount.
+//! [`keys`]. An input counts only with the whole transaction that it spends: its id proves the amount.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -2,7 +2,7 @@
 //!
 //! [`Compact`] is a state machine without I/O, like `sync`: calls go in, [`Action`]s come out, the clock is an argument, and a
 //! peer is a key. For each announced block the mempool is asked for its transactions, the announcer for what is missing there,
-//! and the block is put together ([`assemble`]); whatever goes wrong on the way ends in [`Action::FetchWhole`]. Nothing of it is
+//! and the block is put together ([`assemble()`]); whatever goes wrong on the way ends in [`Action::FetchWhole`]. Nothing of it is
 //! held against anybody: two transactions may share a short id by chance, announcements are relayed before they are filled, and
 //! whoever relayed a false one could not know. So nothing here tells of a hash that it is invalid; the fetched block is judged.
 //!

@@ -28,7 +28,7 @@ type Position = (u32, u32);
 /// The height that stands for "not in the chain".
 const UNCONFIRMED: u32 = u32::MAX;
 
-/// See the [module's description](self).
+/// See the description of its module.
 #[derive(Debug, Clone)]
 pub struct Book {
     maturity: u32,
