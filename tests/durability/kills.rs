@@ -30,6 +30,8 @@ const PHASES: [Phase; 8] = [
 ];
 /// How long work goes on at most before the kill.
 const WORK: Duration = Duration::from_millis(30);
+/// What connecting may take until a block is under way: addresses and payments before it go to the wallet's file.
+const PREPARATION: Duration = Duration::from_secs(2);
 /// About what a sync of the disk takes.
 const SYNC_TIME: Duration = Duration::from_micros(2_500);
 /// What a start takes at most, on a machine that is not busy.
@@ -151,14 +153,14 @@ impl Online {
         };
         let work = Work::begin(client, &self.folder, job);
         // Disconnecting is soon over.
-        let limit = if phase == Phase::Disconnect {
-            WORK / 6
-        } else {
-            WORK
+        let (limit, patience) = match phase {
+            Phase::Disconnect => (WORK / 6, WORK),
+            Phase::Connect => (WORK, PREPARATION),
+            _ => (WORK, WORK),
         };
         sleep(random.moment(limit));
         if !random.one_in(3) {
-            watch_for(WORK, || work.is_writing());
+            watch_for(patience, || work.is_writing());
             if !random.one_in(3) {
                 sleep(random.moment(SYNC_TIME));
             }

@@ -158,7 +158,7 @@ impl Worker {
     }
 
     fn connect(&self) -> Result<(), ClientError> {
-        let mut payments = true;
+        let mut payments = false;
         loop {
             // A refused address is no end of the work: only blocks meet the database.
             let address = match self.client.get::<String>("getnewaddress", json!([])) {
