@@ -106,9 +106,9 @@ doc: ## Build the documentation of the code; a warning is an error
 
 deny: ## Check the dependencies: banned versions, licenses, sources, advisories (rules: .deny.toml)
 	@deploy/setup checks
-	$(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) check --config .deny.toml bans licenses sources &&) true
+	$(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) --config .deny.toml check bans licenses sources &&) true
 	@if reason=$$(timeout 120 cargo deny fetch db 2>&1); then \
-	  $(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) check --config .deny.toml --disable-fetch advisories &&) true; \
+	  $(foreach manifest,$(MANIFESTS),cargo deny --manifest-path $(manifest) --config .deny.toml check --disable-fetch advisories &&) true; \
 	else \
 	  echo "skipped: advisories, because their database cannot be fetched:"; echo "$$reason" | tail -n 3; \
 	fi

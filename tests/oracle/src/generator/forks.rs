@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use quarry::primitives::{Block, BlockHash};
+use quarry::primitives::BlockHash;
 
 use super::Generator;
 use crate::forge::finish;
