@@ -3,11 +3,11 @@
 use quarry::primitives::Encode;
 use quarry::primitives::{BlockHash, ChainId, ShortId, Work};
 use quarry::wire::limits::{
-    MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCK_TRANSACTIONS, MAX_BLOCKS, MAX_COMPACT_BLOCK,
+    MAX_ADDRESSES, MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCK_TRANSACTIONS, MAX_BLOCKS, MAX_COMPACT_BLOCK,
     MAX_GOSSIP_BLOCK, MAX_HEADERS, MAX_LOCATOR,
 };
 use quarry::wire::{
-    BlockGossip, BlockTransactionsRequest, CompactBlock, HeadersRequest, Protocol, Request,
+    BlockGossip, BlockTransactionsRequest, CompactBlock, HeadersRequest, PeerAddress, Protocol, Request,
     Response, Status, decode_transaction_batch, encode_transaction_batch,
 };
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
     let Some((choice, bytes)) = data.split_first() else {
         return;
     };
-    match choice % 10 {
+    match choice % 12 {
         0 => request(Protocol::Status, bytes),
         1 => request(Protocol::Headers, bytes),
         2 => request(Protocol::Blocks, bytes),
@@ -36,7 +36,9 @@ pub fn run(data: &[u8]) {
         6 => block_gossip(bytes),
         7 => transaction_batch(bytes),
         8 => request(Protocol::BlockTransactions, bytes),
-        _ => response(Protocol::BlockTransactions, bytes),
+        9 => response(Protocol::BlockTransactions, bytes),
+        10 => request(Protocol::Addresses, bytes),
+        _ => response(Protocol::Addresses, bytes),
     }
 }
 
@@ -59,6 +61,7 @@ fn request(protocol: Protocol, bytes: &[u8]) {
             assert!((1..=MAX_BLOCK_TRANSACTIONS).contains(&request.places().len()));
             assert!(request.places().is_sorted_by(|a, b| a < b));
         }
+        Request::Addresses(_) => {}
     }
     let ours = request.encode();
     assert!(ours.len() <= protocol.max_request(), "we could not send it");
@@ -77,6 +80,7 @@ fn response(protocol: Protocol, bytes: &[u8]) {
         Response::Blocks(blocks) => assert!(blocks.len() <= MAX_BLOCKS),
         Response::RawBlocks(_) => panic!("raw blocks are only sent"),
         Response::BlockTransactions(list) => assert!(list.len() <= MAX_BLOCK_TRANSACTIONS),
+        Response::Addresses(list) => assert!(list.len() <= MAX_ADDRESSES),
         Response::RateLimited => {}
     }
     let ours = response.encode(protocol);
@@ -202,6 +206,17 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
             9,
             Response::BlockTransactions(payments[..2].to_vec()).encode(Protocol::BlockTransactions),
         ),
+        ("request-addresses", 10, Request::Addresses(64).encode()),
+        (
+            "answer-addresses",
+            11,
+            Response::Addresses(vec![PeerAddress {
+                peer: vec![1; 38],
+                address: vec![4, 10, 0, 0, 7, 6, 29, 243],
+                last_seen: 1_800_000_000,
+            }])
+            .encode(Protocol::Addresses),
+        ),
         ("gossip-batch", 7, encode_transaction_batch(&payments, 0)),
         (
             "gossip-batch-again",
@@ -216,6 +231,7 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         (4, "refused-headers", Protocol::Headers),
         (5, "refused-blocks", Protocol::Blocks),
         (9, "refused-block-transactions", Protocol::BlockTransactions),
+        (11, "refused-addresses", Protocol::Addresses),
     ] {
         seeds.push((name, choice, Response::RateLimited.encode(protocol)));
     }

@@ -24,6 +24,20 @@ pub(super) fn hash_rate(rate: f64) -> String {
     format!("{value:.decimals$} {}", units[unit])
 }
 
+/// Bytes as `950 B`, `1.2 kB`, `34.5 MB`.
+pub(super) fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    // For people: what a float of this size leaves out is not shown.
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = usize::from(unit > 0);
+    format!("{value:.decimals$} {}", units[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +48,8 @@ mod tests {
         assert_eq!(duration(200), "3 min 20 s");
         assert_eq!(duration(7_500), "2 h 5 min");
         assert_eq!(duration(86_400 * 3 + 4 * 3600), "3 d 4 h");
+        assert_eq!(bytes(950), "950 B");
+        assert_eq!(bytes(34_512_000), "34.5 MB");
         assert_eq!(hash_rate(950.0), "950 H/s");
         assert_eq!(hash_rate(1_234_567.0), "1.23 MH/s");
         assert_eq!(hash_rate(f64::NAN), "0 H/s");

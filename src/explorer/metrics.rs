@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::health::why_not_ready;
 use super::server::Site;
 use crate::miner::StratumInfo;
+use crate::network::NetworkStatus;
 use crate::primitives::unix_now;
 
 pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
@@ -81,6 +82,7 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
             "Those of them that dialled this node.",
             network.inbound,
         );
+        network_metrics(&mut page, &network);
     }
     if let Some(miner) = &site.context.miner {
         let status = miner.status();
@@ -130,6 +132,51 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>) -> Response {
         page.text,
     )
         .into_response()
+}
+
+fn network_metrics(page: &mut Page, network: &NetworkStatus) {
+    let metrics = &network.metrics;
+    page.labelled(
+        "gauge",
+        "quarry_network_peers_by_direction",
+        "Connected peers by who dialled.",
+        "direction",
+        &[
+            ("inbound", network.inbound),
+            ("outbound", network.peers.saturating_sub(network.inbound)),
+        ],
+    );
+    page.labelled(
+        "gauge",
+        "quarry_network_mesh_peers",
+        "Peers that gossip goes to directly, by topic.",
+        "topic",
+        &[
+            ("blocks", metrics.mesh_blocks),
+            ("txs", metrics.mesh_transactions),
+        ],
+    );
+    page.counter(
+        "quarry_network_silent_links_total",
+        "Links ended because their gossip did not arrive, since the start.",
+        metrics.silent_links,
+    );
+    page.gauge("quarry_network_bans", "Bans that hold.", metrics.bans);
+    page.gauge(
+        "quarry_network_known_peers",
+        "Peers in the address book.",
+        metrics.addresses,
+    );
+    page.labelled(
+        "counter",
+        "quarry_network_bytes_total",
+        "Bytes on the streams of peers since the start.",
+        "direction",
+        &[
+            ("received", metrics.bytes.received),
+            ("sent", metrics.bytes.sent),
+        ],
+    );
 }
 
 fn external_miners(page: &mut Page, stratum: &StratumInfo) {
@@ -182,6 +229,22 @@ impl Page {
 
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.metric("counter", name, help, value);
+    }
+
+    /// One metric with a value for each label.
+    fn labelled<V: Display>(
+        &mut self,
+        kind: &str,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[(&str, V)],
+    ) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (word, value) in values {
+            let _ = writeln!(self.text, "{name}{{{label}=\"{word}\"}} {value}");
+        }
     }
 
     fn metric(&mut self, kind: &str, name: &str, help: &str, value: impl Display) {

@@ -8,10 +8,9 @@ use libp2p::{
     core::upgrade,
     identify,
     identity::Keypair,
-    mdns, noise, ping,
+    mdns, ping,
     request_response::{self, ProtocolSupport},
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
-    tcp, yamux,
 };
 
 use super::{
@@ -21,9 +20,11 @@ use super::{
     gossip::{self, GossipBehaviour, MeshSize, Topics},
     limits::{
         DIAL_TIMEOUT, EVENT_BUFFER, IDLE_TIMEOUT, MAX_INBOUND, MAX_OUTBOUND, MAX_PENDING_INBOUND,
-        MAX_PENDING_OUTBOUND, MAX_PER_PEER, MDNS_QUERY, MDNS_TTL, PING, YAMUX_STREAMS, max_streams,
+        MAX_PENDING_OUTBOUND, MAX_PER_PEER, MDNS_QUERY, MDNS_TTL, PING, max_streams,
         request_timeout,
     },
+    traffic::Traffic,
+    transport,
 };
 use crate::{primitives::ChainId, wire::Protocol};
 
@@ -49,6 +50,8 @@ pub(super) struct Behaviour {
     pub(super) blocks: request_response::Behaviour<Codec>,
     /// Transactions of announced blocks.
     pub(super) block_transactions: request_response::Behaviour<Codec>,
+    /// Addresses of other peers.
+    pub(super) addresses: request_response::Behaviour<Codec>,
     /// Blocks and transactions as they appear.
     pub(super) gossip: GossipBehaviour,
 }
@@ -64,6 +67,7 @@ impl Behaviour {
             Protocol::Headers => &mut self.headers,
             Protocol::Blocks => &mut self.blocks,
             Protocol::BlockTransactions => &mut self.block_transactions,
+            Protocol::Addresses => &mut self.addresses,
         }
     }
 }
@@ -127,6 +131,7 @@ fn behaviour(
         headers: requests(chain, Protocol::Headers),
         blocks: requests(chain, Protocol::Blocks),
         block_transactions: requests(chain, Protocol::BlockTransactions),
+        addresses: requests(chain, Protocol::Addresses),
         gossip: gossip::build(&Topics::new(chain), mesh)?,
     })
 }
@@ -137,24 +142,14 @@ pub(super) fn build(
     chain: &ChainId,
     key: Keypair,
     mesh: MeshSize,
+    traffic: Traffic,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
     let behaviour = behaviour(config, chain, &key, mesh)?;
-    let muxer = || {
-        let mut config = yamux::Config::default();
-        config.set_max_num_streams(YAMUX_STREAMS);
-        config
-    };
+    let transport = transport::build(&key, traffic)?;
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            muxer,
-        )
-        .map_err(|error| NetworkError::Setup {
-            part: "the Noise transport",
-            reason: error.to_string(),
-        })?
+        .with_other_transport(|_| transport)
+        .expect("the closure cannot fail")
         .with_behaviour(|_| behaviour)
         .expect("the closure cannot fail")
         .with_swarm_config(|config| {

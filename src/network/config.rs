@@ -22,6 +22,8 @@ pub struct NetworkConfig {
     pub peers_file: PathBuf,
     /// Announce large blocks by short transaction ids; else by their header, whose body is then fetched: to compare the two.
     pub compact_blocks: bool,
+    /// Ask peers for addresses of others, and dial these; else a node has the links that it was told of, and those made to it.
+    pub ask_addresses: bool,
     /// When a link counts as broken.
     pub link_times: LinkTimes,
     /// Chains with less work are neither stored nor relayed: what a node that has no chain yet knows of its network.
@@ -60,6 +62,7 @@ impl NetworkConfig {
             identity_file: dir.join("node.key"),
             peers_file: dir.join("peers.json"),
             compact_blocks: true,
+            ask_addresses: true,
             link_times: LinkTimes::default(),
             minimum_work: Work::ZERO,
             agent: concat!("quarry/", env!("CARGO_PKG_VERSION")).into(),

@@ -23,10 +23,10 @@ use libp2p::{
 
 use super::{
     limits::{MAX_PER_IP, MAX_PER_SUBNET},
-    peers::{ip_of, is_local},
+    peers::{BanTarget, Subnet, ip_of, is_local},
 };
 
-/// Refused peers and IPs remembered, each; the entries that end first make room.
+/// Refused peers and subnets remembered, each; the entries that end first make room.
 const MAX_REFUSED: usize = 1_000;
 
 /// Why a connection was refused.
@@ -38,7 +38,7 @@ struct Refused(&'static str);
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     peers: HashMap<PeerId, Instant>,
-    ips: HashMap<IpAddr, Instant>,
+    subnets: HashMap<Subnet, Instant>,
     inbound: HashMap<ConnectionId, IpAddr>,
     /// Peers banned lately, by IP.
     bans: HashMap<IpAddr, usize>,
@@ -55,9 +55,31 @@ impl Gate {
         self.peers.remove(peer);
     }
 
-    /// Refuses inbound connections from `ip` for `time`.
-    pub(super) fn refuse_ip(&mut self, ip: IpAddr, time: Duration) {
-        insert_bounded(&mut self.ips, ip.to_canonical(), Instant::now() + time);
+    /// Refuses connections with whom the target means for `time`.
+    pub(super) fn refuse(&mut self, target: BanTarget, time: Duration) {
+        match target {
+            BanTarget::Peer(peer) => self.refuse_peer(peer, time),
+            BanTarget::Subnet(subnet) => {
+                insert_bounded(&mut self.subnets, subnet, Instant::now() + time);
+            }
+        }
+    }
+
+    /// Ends what [`Self::refuse`] began.
+    pub(super) fn forgive(&mut self, target: &BanTarget) {
+        match target {
+            BanTarget::Peer(peer) => self.forgive_peer(peer),
+            BanTarget::Subnet(subnet) => {
+                self.subnets.remove(subnet);
+            }
+        }
+    }
+
+    /// Whether connections with `ip` are refused now.
+    pub(super) fn refuses_ip(&self, ip: IpAddr) -> bool {
+        let now = Instant::now();
+        let mut subnets = self.subnets.iter();
+        subnets.any(|(subnet, end)| *end > now && subnet.contains(ip))
     }
 
     /// Counts a banned peer of `ip`; returns how many there were.
@@ -85,8 +107,8 @@ impl Gate {
     }
 
     fn check_ip(&self, ip: IpAddr) -> Result<(), Refused> {
-        if self.ips.get(&ip).is_some_and(|end| *end > Instant::now()) {
-            return Err(Refused("refused IP"));
+        if self.refuses_ip(ip) {
+            return Err(Refused("refused address"));
         }
         if is_local(ip) {
             return Ok(());
@@ -248,14 +270,38 @@ mod tests {
         assert!((200..300).all(|i| knock(&mut gate, i, "/ip4/127.0.0.1")));
     }
 
+    /// P8: 10,000 connections from as many addresses of forty subnets; who has a place keeps it, and a place that is left is
+    /// given again.
+    #[test]
+    fn p08_many_addresses_have_the_places_of_their_subnets() {
+        let mut gate = Gate::default();
+        assert!(knock(&mut gate, 0, "/ip4/8.8.8.8"));
+        let from = |i: usize| format!("/ip4/9.9.{}.{}", i % 40, i / 40);
+        let taken: Vec<_> = (1..=10_000)
+            .filter(|i| knock(&mut gate, *i, &from(*i)))
+            .collect();
+        assert_eq!(taken.len(), 40 * MAX_PER_SUBNET);
+        assert_eq!(
+            gate.inbound.len(),
+            1 + taken.len(),
+            "the others leave nothing"
+        );
+        gate.inbound.remove(&ConnectionId::new_unchecked(taken[0]));
+        assert!(knock(&mut gate, 20_000, &from(taken[0])));
+        assert!(!knock(&mut gate, 20_001, &from(taken[0])));
+    }
+
     /// P20: an IPv4 address written as IPv6 is the same address.
     #[test]
     fn p20_mapped_addresses_are_one() {
         let mut gate = Gate::default();
-        gate.refuse_ip("9.9.9.9".parse().unwrap(), Duration::from_secs(60));
+        let banned = BanTarget::Subnet(Subnet::host("9.9.9.9".parse().unwrap()));
+        gate.refuse(banned, Duration::from_secs(60));
         assert!(!knock(&mut gate, 1, "/ip4/9.9.9.9"));
         assert!(!knock(&mut gate, 2, "/ip6/::ffff:9.9.9.9"));
         assert!(knock(&mut gate, 3, "/ip4/9.9.9.8"));
+        gate.forgive(&banned);
+        assert!(knock(&mut gate, 4, "/ip4/9.9.9.9"));
     }
 
     #[test]

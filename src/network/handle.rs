@@ -1,56 +1,13 @@
 //! What the rest of the node sees of the network.
 
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{error::AddressError, peers::Route, sync::SyncState};
-use crate::primitives::{BlockHash, Work};
-
-/// A connected peer whose handshake has ended.
-#[derive(Debug, Clone, Serialize)]
-pub struct PeerInfo {
-    /// libp2p's id of it.
-    pub peer_id: String,
-    /// Where we see it.
-    pub address: String,
-    /// Whether it dialled us.
-    pub inbound: bool,
-    /// Whether it was given by `--peer` or `add_peer`.
-    pub reserved: bool,
-    /// For how long it has been connected.
-    pub connected_seconds: u64,
-    /// Last round trip.
-    pub latency_ms: Option<u64>,
-    /// Name and version of its software; printable ASCII.
-    pub agent: String,
-    /// Height that it claims.
-    pub height: u32,
-    /// Tip that it claims.
-    pub best_hash: BlockHash,
-    /// Work that it claims.
-    pub work: Work,
-    /// Misbehaviour: 0 is spotless, 100 is banned.
-    pub score: f64,
-    /// gossipsub's score: below 0 it is trusted less.
-    pub gossip_score: f64,
-    /// Messages received: gossip, requests and answers.
-    pub messages_received: u64,
-    /// Messages sent: requests and answers (gossip goes by mesh, not by peer).
-    pub messages_sent: u64,
-}
-
-/// What changes often, for the status line and health checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkStatus {
-    /// Peers whose handshake has ended.
-    pub peers: usize,
-    /// Those of them that dialled us.
-    pub inbound: usize,
-    /// How far sync is.
-    pub sync: SyncState,
-    /// Multiaddresses that we listen on, with our id: what to give to another node.
-    pub listening: Vec<String>,
-}
+use super::{
+    error::AddressError,
+    info::{AddedPeer, BanInfo, NetworkStatus, PeerInfo},
+    peers::{BanTarget, Route},
+    traffic::{ByteCounts, Traffic},
+};
 
 /// Commands from handles to the task.
 #[derive(Debug)]
@@ -61,6 +18,29 @@ pub(super) enum Command {
     Add(Route, oneshot::Sender<bool>),
     /// Forget a reserved peer, and disconnect from it. Answers whether it was known.
     Remove(RemoveTarget, oneshot::Sender<bool>),
+    /// Dial this one once.
+    Try(Route, oneshot::Sender<()>),
+    /// Tell about peers that are kept.
+    Added(oneshot::Sender<Vec<AddedPeer>>),
+    /// Disconnect from whom this means. Answers whether there was anybody.
+    Disconnect(PeerChoice, oneshot::Sender<bool>),
+    /// Ban until a time, Unix seconds. Answers whether it could be done: kept peers are not banned.
+    Ban(BanTarget, u64, oneshot::Sender<bool>),
+    /// End a ban. Answers whether there was one.
+    Unban(BanTarget, oneshot::Sender<bool>),
+    /// Tell about all bans.
+    Bans(oneshot::Sender<Vec<BanInfo>>),
+    /// End all bans.
+    ClearBans(oneshot::Sender<()>),
+}
+
+/// Which connected peer is meant.
+#[derive(Debug)]
+pub(super) enum PeerChoice {
+    /// [`PeerInfo::number`].
+    Number(u64),
+    /// Its id, its address as [`PeerInfo::address`] shows it, or IP and port of that.
+    Text(String),
 }
 
 /// What `remove_peer` was given.
@@ -78,16 +58,20 @@ pub struct NetworkHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) status: watch::Receiver<NetworkStatus>,
     pub(super) local_peer_id: String,
+    pub(super) traffic: Traffic,
 }
 
 impl NetworkHandle {
+    /// Asks the task; `None` when it has ended.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
     /// All peers whose handshake has ended, in no particular order.
     pub async fn peers(&self) -> Vec<PeerInfo> {
-        let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Peers(reply)).await.is_err() {
-            return Vec::new();
-        }
-        answer.await.unwrap_or_default()
+        self.ask(Command::Peers).await.unwrap_or_default()
     }
 
     /// Keeps a connection to this peer, as `--peer` does. Answers whether that is new.
@@ -96,10 +80,19 @@ impl NetworkHandle {
     /// [`AddressError`] when `address` is none.
     pub async fn add_peer(&self, address: &str) -> Result<bool, AddressError> {
         let route = Route::parse(address)?;
-        let (reply, answer) = oneshot::channel();
-        // A closed channel means that the node is stopping: there is nobody to add a peer to, and nothing is wrong with it.
-        let _ = self.commands.send(Command::Add(route, reply)).await;
-        Ok(answer.await.unwrap_or(true))
+        let added = self.ask(|reply| Command::Add(route, reply)).await;
+        // No answer means that the node is stopping: there is nobody to add a peer to, and nothing is wrong with it.
+        Ok(added.unwrap_or(true))
+    }
+
+    /// Dials this peer once, now, whether or not there is a free place.
+    ///
+    /// # Errors
+    /// [`AddressError`] when `address` is none.
+    pub async fn try_peer(&self, address: &str) -> Result<(), AddressError> {
+        let route = Route::parse(address)?;
+        self.ask(|reply| Command::Try(route, reply)).await;
+        Ok(())
     }
 
     /// Undoes [`Self::add_peer`] (same address) or disconnects from a peer (its id). Answers
@@ -109,12 +102,55 @@ impl NetworkHandle {
             Ok(route) => RemoveTarget::Route(route),
             Err(_) => RemoveTarget::Peer(address_or_id.into()),
         };
-        let (reply, answer) = oneshot::channel();
-        let command = Command::Remove(target, reply);
-        if self.commands.send(command).await.is_err() {
-            return false;
-        }
-        answer.await.unwrap_or(false)
+        let removed = self.ask(|reply| Command::Remove(target, reply)).await;
+        removed.unwrap_or(false)
+    }
+
+    /// The peers that are kept: given by `--peer` or [`Self::add_peer`].
+    pub async fn added_peers(&self) -> Vec<AddedPeer> {
+        self.ask(Command::Added).await.unwrap_or_default()
+    }
+
+    /// Disconnects from the peer with this [`PeerInfo::number`]. Answers whether there is one. A kept peer is dialled again.
+    pub async fn disconnect_number(&self, number: u64) -> bool {
+        let choice = PeerChoice::Number(number);
+        let found = self.ask(|reply| Command::Disconnect(choice, reply)).await;
+        found.unwrap_or(false)
+    }
+
+    /// Disconnects from the peer with this id or address. Answers whether there is one. A kept peer is dialled again.
+    pub async fn disconnect(&self, id_or_address: &str) -> bool {
+        let choice = PeerChoice::Text(id_or_address.into());
+        let found = self.ask(|reply| Command::Disconnect(choice, reply)).await;
+        found.unwrap_or(false)
+    }
+
+    /// Refuses whom `target` means until a time (Unix seconds), and disconnects from them. Answers whether it was done: a peer
+    /// that is kept cannot be banned by its id, and is left out of what bans its address.
+    pub async fn ban(&self, target: BanTarget, until: u64) -> bool {
+        let done = self.ask(|reply| Command::Ban(target, until, reply)).await;
+        done.unwrap_or(false)
+    }
+
+    /// Ends a ban. Answers whether there was one.
+    pub async fn unban(&self, target: BanTarget) -> bool {
+        let found = self.ask(|reply| Command::Unban(target, reply)).await;
+        found.unwrap_or(false)
+    }
+
+    /// All bans that have not ended.
+    pub async fn bans(&self) -> Vec<BanInfo> {
+        self.ask(Command::Bans).await.unwrap_or_default()
+    }
+
+    /// Ends all bans.
+    pub async fn clear_bans(&self) {
+        self.ask(Command::ClearBans).await;
+    }
+
+    /// Bytes of all connections since the start.
+    pub fn traffic(&self) -> ByteCounts {
+        self.traffic.total()
     }
 
     /// Multiaddresses that we listen on, with our id.

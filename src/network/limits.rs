@@ -90,6 +90,15 @@ pub(super) fn block_transactions_quota() -> Quota {
     Quota::new(16, 10_000)
 }
 
+/// Network-wide quota of requests for addresses: one in [`ADDRESSES_PERIOD`]. Without it anybody could read the whole book, and
+/// knock with a flood.
+pub(super) fn addresses_quota() -> Quota {
+    Quota::new(1, ADDRESSES_PERIOD)
+}
+
+/// See [`addresses_quota`], milliseconds.
+pub(super) const ADDRESSES_PERIOD: u64 = 300_000;
+
 /// How long a request of `protocol` may take, from both ends.
 pub(super) fn request_timeout(protocol: Protocol) -> Duration {
     Duration::from_secs(match protocol {
@@ -97,6 +106,7 @@ pub(super) fn request_timeout(protocol: Protocol) -> Duration {
         Protocol::Headers => 15,
         Protocol::Blocks => 30,
         Protocol::BlockTransactions => 10,
+        Protocol::Addresses => 5,
     })
 }
 
@@ -106,5 +116,7 @@ pub(super) const fn max_streams(protocol: Protocol) -> usize {
     match protocol {
         Protocol::Status | Protocol::Headers | Protocol::BlockTransactions => 4,
         Protocol::Blocks => 8,
+        // One each way.
+        Protocol::Addresses => 2,
     }
 }

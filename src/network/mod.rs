@@ -12,6 +12,7 @@
 //! - `peers`: addresses, dialling, address file, identity, misbehaviour.
 //! - `compact`: from a block's announcement to the block, a pure state machine.
 //! - `gossip`: topics, settings, what waits to be published.
+//! - `transport`, `traffic`: connections, and the bytes they carry.
 //! - `behaviour`, `codec`, `gate`: the swarm and what it is made of. `limits`: every limit.
 
 pub mod sync;
@@ -24,13 +25,18 @@ mod error;
 mod gate;
 mod gossip;
 mod handle;
+mod info;
 mod limits;
 mod peers;
 mod quota;
 mod service;
+mod traffic;
+mod transport;
 
 pub use config::{LinkTimes, NetworkConfig};
 pub use error::{AddressError, NetworkError};
-pub use handle::{NetworkHandle, NetworkStatus, PeerInfo};
-pub use peers::{Fault, Scores, Verdict};
+pub use handle::NetworkHandle;
+pub use info::{AddedPeer, BanInfo, NetworkMetrics, NetworkStatus, PeerInfo};
+pub use peers::{BanTarget, Fault, Scores, Verdict};
 pub use service::spawn;
+pub use traffic::ByteCounts;

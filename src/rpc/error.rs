@@ -68,6 +68,10 @@ codes! {
     CLIENT_NODE_ALREADY_ADDED = -23;
     /// The node to remove is unknown.
     CLIENT_NODE_NOT_ADDED = -24;
+    /// The node to disconnect from is not connected.
+    CLIENT_NODE_NOT_CONNECTED = -29;
+    /// No address and no range of addresses.
+    CLIENT_INVALID_IP_OR_SUBNET = -30;
     /// A transaction or block that cannot be judged, such as one with unknown inputs.
     VERIFY_ERROR = -25;
     /// A transaction or block that breaks a rule.

@@ -23,6 +23,12 @@ pub const MAX_BATCH_TRANSACTIONS: usize = 256;
 /// Bytes of transactions that an honest sender puts into one batch (a single larger transaction
 /// travels alone).
 pub const BATCH_TARGET_BYTES: usize = 64 << 10;
+/// Addresses in one answer.
+pub const MAX_ADDRESSES: usize = 64;
+/// Bytes of a peer's id: those in use have 34 to 38.
+pub const MAX_PEER_ID_BYTES: usize = 64;
+/// Bytes of an address in binary form: those in use have 8 to 30.
+pub const MAX_ADDRESS_BYTES: usize = 128;
 /// The longest user agent.
 pub const MAX_AGENT: usize = 64;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::{
+    addresses::{self, PeerAddress},
     block_transactions::{self, BlockTransactionsRequest},
     error::WireError,
     fields::{array32, at_most, check_count, consensus},
@@ -24,6 +25,8 @@ pub enum Protocol {
     Blocks,
     /// Transactions of one block by their places.
     BlockTransactions,
+    /// Where other peers are.
+    Addresses,
 }
 
 impl Protocol {
@@ -34,6 +37,7 @@ impl Protocol {
             Self::Headers => "headers",
             Self::Blocks => "blocks",
             Self::BlockTransactions => "block-transactions",
+            Self::Addresses => "addresses",
         }
     }
 
@@ -44,6 +48,7 @@ impl Protocol {
             Self::Headers => 4 << 10,
             Self::Blocks => 2 << 10,
             Self::BlockTransactions => 64 << 10,
+            Self::Addresses => 64,
         }
     }
 
@@ -54,6 +59,7 @@ impl Protocol {
             Self::Headers => 2 << 20,
             Self::Blocks => 8 << 20,
             Self::BlockTransactions => (4 << 20) + (64 << 10),
+            Self::Addresses => 16 << 10,
         }
     }
 }
@@ -95,6 +101,8 @@ pub enum Request {
     Blocks(Vec<BlockHash>),
     /// Asks for transactions of a block.
     BlockTransactions(BlockTransactionsRequest),
+    /// Asks for addresses of other peers: at most so many.
+    Addresses(u32),
 }
 
 /// An answer of one of the protocols.
@@ -110,6 +118,8 @@ pub enum Response {
     RawBlocks(Vec<Vec<u8>>),
     /// The transactions asked for, in that order; none if the peer lacks one of them.
     BlockTransactions(Vec<Transaction>),
+    /// Addresses of other peers.
+    Addresses(Vec<PeerAddress>),
     /// The server refuses for now; it is no fault of either side.
     RateLimited,
 }
@@ -122,6 +132,7 @@ impl Request {
             Self::Headers(_) => Protocol::Headers,
             Self::Blocks(_) => Protocol::Blocks,
             Self::BlockTransactions(_) => Protocol::BlockTransactions,
+            Self::Addresses(_) => Protocol::Addresses,
         }
     }
 
@@ -139,6 +150,7 @@ impl Request {
             }
             .encode_to_vec(),
             Self::BlockTransactions(request) => request.encode(),
+            Self::Addresses(most) => addresses::encode_request(*most),
         }
     }
 
@@ -173,6 +185,7 @@ impl Request {
             Protocol::BlockTransactions => {
                 BlockTransactionsRequest::decode(bytes).map(Self::BlockTransactions)
             }
+            Protocol::Addresses => addresses::decode_request(bytes).map(Self::Addresses),
         }
     }
 }
@@ -198,6 +211,7 @@ impl Response {
             }
             Self::RawBlocks(blocks) => encode_blocks(blocks.clone()),
             Self::BlockTransactions(list) => block_transactions::encode_answer(list),
+            Self::Addresses(list) => addresses::encode_answer(list),
             Self::RateLimited => match protocol {
                 Protocol::Status => proto::Status {
                     rate_limited: true,
@@ -215,6 +229,11 @@ impl Response {
                 }
                 .encode_to_vec(),
                 Protocol::BlockTransactions => proto::BlockTransactionsResponse {
+                    rate_limited: true,
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+                Protocol::Addresses => proto::AddressesResponse {
                     rate_limited: true,
                     ..Default::default()
                 }
@@ -277,6 +296,10 @@ impl Response {
                 Some(transactions) => Self::BlockTransactions(transactions),
                 None => Self::RateLimited,
             }),
+            Protocol::Addresses => Ok(match addresses::decode_answer(bytes)? {
+                Some(list) => Self::Addresses(list),
+                None => Self::RateLimited,
+            }),
         }
     }
 }
@@ -333,145 +356,4 @@ fn hashes(field: &'static str, list: &[Vec<u8>]) -> Result<Vec<BlockHash>, WireE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::primitives::{CompactTarget, MerkleRoot};
-
-    const PROTOCOLS: [Protocol; 4] = [
-        Protocol::Status,
-        Protocol::Headers,
-        Protocol::Blocks,
-        Protocol::BlockTransactions,
-    ];
-
-    fn header(nonce: u32) -> BlockHeader {
-        BlockHeader {
-            version: 1,
-            prev_block: BlockHash::from_bytes([7; 32]),
-            merkle_root: MerkleRoot::from_bytes([9; 32]),
-            time: 1_700_000_000,
-            bits: CompactTarget(0x207f_ffff),
-            nonce,
-        }
-    }
-
-    fn status() -> Status {
-        Status {
-            chain_id: ChainId::from_bytes([1; 32]),
-            genesis: BlockHash::from_bytes([2; 32]),
-            best_hash: BlockHash::from_bytes([3; 32]),
-            best_height: 77,
-            total_work: Work::from_be_bytes([4; 32]),
-            agent: "quarry/0.1.0".into(),
-        }
-    }
-
-    #[test]
-    fn requests_survive_a_round_trip() {
-        let all = [
-            Request::Status(status()),
-            Request::Headers(HeadersRequest {
-                locator: vec![BlockHash::from_bytes([5; 32]); MAX_LOCATOR],
-                stop: BlockHash::from_bytes([6; 32]),
-            }),
-            Request::Blocks(vec![BlockHash::from_bytes([8; 32]); MAX_BLOCKS]),
-        ];
-        for request in all {
-            let bytes = request.encode();
-            assert!(bytes.len() <= request.protocol().max_request());
-            assert_eq!(
-                Request::decode(request.protocol(), &bytes).unwrap(),
-                request
-            );
-        }
-    }
-
-    #[test]
-    fn h06_a_full_headers_answer_fits_and_one_more_is_refused() {
-        let mut headers: Vec<_> = (0..2_000).map(header).collect();
-        let bytes = Response::Headers(headers.clone()).encode(Protocol::Headers);
-        match Response::decode(Protocol::Headers, &bytes).unwrap() {
-            Response::Headers(decoded) => assert_eq!(decoded, headers),
-            other => panic!("decoded as {other:?}"),
-        }
-        headers.push(header(2_000));
-        let bytes = Response::Headers(headers).encode(Protocol::Headers);
-        assert!(matches!(
-            Response::decode(Protocol::Headers, &bytes),
-            Err(WireError::TooLarge { found: 2_001, .. })
-        ));
-    }
-
-    #[test]
-    fn every_protocol_can_say_rate_limited() {
-        for protocol in PROTOCOLS {
-            let bytes = Response::RateLimited.encode(protocol);
-            assert!(matches!(
-                Response::decode(protocol, &bytes),
-                Ok(Response::RateLimited)
-            ));
-        }
-    }
-
-    /// P1: lists of millions of empty entries cost two bytes each on the wire.
-    #[test]
-    fn p01_lists_are_counted_before_they_are_built() {
-        let empty_entries = [0x0a, 0x00].repeat(1_000_000);
-        for result in [
-            Response::decode(Protocol::Blocks, &empty_entries).map(drop),
-            Response::decode(Protocol::BlockTransactions, &empty_entries).map(drop),
-            Request::decode(Protocol::Blocks, &empty_entries[..2_000]).map(drop),
-            Request::decode(Protocol::Headers, &empty_entries[..4_000]).map(drop),
-        ] {
-            assert!(matches!(result, Err(WireError::TooLarge { .. })));
-        }
-    }
-
-    /// P12: a locator of 102 hashes, one more than Bitcoin Core takes, and one more than we do.
-    #[test]
-    fn p12_locators_are_short() {
-        for (hashes, taken) in [(MAX_LOCATOR, true), (MAX_LOCATOR + 1, false), (102, false)] {
-            let request = Request::Headers(HeadersRequest {
-                locator: vec![BlockHash::from_bytes([5; 32]); hashes],
-                stop: BlockHash::from_bytes([6; 32]),
-            });
-            let bytes = request.encode();
-            assert!(bytes.len() <= Protocol::Headers.max_request());
-            let decoded = Request::decode(Protocol::Headers, &bytes);
-            assert_eq!(decoded.is_ok(), taken, "{hashes} hashes");
-        }
-    }
-
-    /// P1: a length of almost 2^32 or 2^64 with nothing behind it.
-    #[test]
-    fn p01_lying_lengths_are_refused() {
-        for length in [
-            &[0xff, 0xff, 0xff, 0xff, 0x0f][..],
-            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01][..],
-        ] {
-            let mut bytes = vec![0x0a];
-            bytes.extend_from_slice(length);
-            for protocol in PROTOCOLS {
-                assert!(Request::decode(protocol, &bytes).is_err());
-                assert!(Response::decode(protocol, &bytes).is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn every_truncation_of_a_status_is_refused_or_changes_it() {
-        let bytes = Request::Status(status()).encode();
-        for end in 0..bytes.len() {
-            if let Ok(decoded) = Request::decode(Protocol::Status, &bytes[..end]) {
-                assert_ne!(decoded, Request::Status(status()));
-            }
-        }
-    }
-
-    #[test]
-    fn agents_are_made_printable() {
-        let mut message = encode_status(&status());
-        message.agent = "evil\n\u{202e}agent\u{1b}[31m".into();
-        assert_eq!(decode_status(message).unwrap().agent, "evilagent[31m");
-    }
-}
+mod tests;

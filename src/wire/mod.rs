@@ -5,10 +5,11 @@
 //! valid: blocks and transactions still have to pass the consensus rules.
 //!
 //! Where to find: the schema is `proto/quarry.proto`; the sizes are in [`limits`]; requests and
-//! answers in `messages` and `block_transactions`; gossip in `gossip`.
+//! answers in `messages`, `block_transactions` and `addresses`; gossip in `gossip`.
 
 pub mod limits;
 
+mod addresses;
 mod block_transactions;
 mod error;
 mod fields;
@@ -16,6 +17,7 @@ mod gossip;
 mod messages;
 mod proto;
 
+pub use addresses::PeerAddress;
 pub use block_transactions::BlockTransactionsRequest;
 pub use error::WireError;
 pub use gossip::{BlockGossip, CompactBlock, decode_transaction_batch, encode_transaction_batch};

@@ -167,6 +167,30 @@ fn a_peer_is_added_once_and_removed_once_even_if_it_was_never_reached() {
 }
 
 #[test]
+fn peers_are_kept_and_banned_by_hand() {
+    let folder = Folder::new();
+    let _node = folder.up(&["--no-mine"]);
+    let peers = |words: &[&str]| folder.run(&[&["peers"], words].concat());
+    assert_eq!(peers(&["list-added"]).ok(), "no peer is kept");
+    peers(&["add", "127.0.0.1:9"]).ok();
+    assert!(peers(&["list-added"]).ok().contains("not connected"));
+    peers(&["remove", "127.0.0.1:9"]).ok();
+    peers(&["try", "127.0.0.1:9"]).ok();
+    peers(&["ban", "10.1.2.3/8", "--hours", "2"]).ok();
+    let bans = folder.json(&["peers", "list-banned"]);
+    assert_eq!(bans[0]["address"], "10.0.0.0/8");
+    assert_eq!(bans[0]["ban_duration"], 7_200);
+    peers(&["ban", "10.0.0.0/8"]).fails(1, &["-23", "already banned"]);
+    peers(&["ban", "nobody"]).fails(1, &["-30", "Invalid IP/Subnet"]);
+    peers(&["ban", "7"]).fails(1, &["no peer has the number 7"]);
+    peers(&["unban", "10.0.0.0/8"]).ok();
+    peers(&["unban", "10.0.0.0/8"]).fails(1, &["-30"]);
+    peers(&["disconnect", "10.0.0.1:1"]).fails(1, &["-29"]);
+    let totals = folder.json(&["rpc", "getnettotals"]);
+    assert_eq!(totals["totalbytesrecv"], 0);
+}
+
+#[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let mut folder = Folder::new();
     let chain = |folder: &Folder, words: &[&str]| {

@@ -6,5 +6,6 @@ mod compact;
 mod hostile;
 mod namespace;
 mod node;
+mod peers;
 mod together;
 mod traps;

@@ -87,6 +87,8 @@ impl Node {
         let listen = vec![listen.parse().expect("an address")];
         let mut config = NetworkConfig::new(folder.dir.path(), listen);
         config.mdns = false;
+        // The links are those that a test draws.
+        config.ask_addresses = false;
         change(&mut config);
         let places = config.listen.len();
         let cancel = CancellationToken::new();

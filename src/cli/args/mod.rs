@@ -3,6 +3,7 @@
 //! A command is found by its name, by a unique prefix of it, and the original's seven by their first letter (an exact
 //! letter beats the prefixes: `s` is `send`, although `status` begins with it too).
 
+mod peers;
 mod up;
 
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::node::{self, ThreadCount};
 use crate::primitives::Amount;
 
+pub(in crate::cli) use peers::{PeersArgs, PeersCommand};
 pub(in crate::cli) use up::UpArgs;
 
 /// A private proof-of-work payment network in one binary, in Bitcoin's own formats.
@@ -112,8 +114,8 @@ pub(in crate::cli) enum Command {
     RpcAuth(RpcAuthArgs),
     /// Print how the node, or without one the chain, is doing
     Status,
-    /// Print the running node's peers
-    Peers,
+    /// Print the running node's peers, or change whom it knows
+    Peers(PeersArgs),
     /// Take in the blocks of a block file (records of magic, length, block)
     ImportBlocks(ImportArgs),
     /// Write the best chain into a block file

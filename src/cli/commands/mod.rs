@@ -60,7 +60,7 @@ fn in_context(context: &Context, command: &Command) -> CliResult {
         Command::Rpc(args) => rpc::run(context, args),
         Command::RpcAuth(args) => rpc_auth::run(context, args),
         Command::Status => status::run(context),
-        Command::Peers => peers::run(context),
+        Command::Peers(args) => peers::run(context, args.command.as_ref()),
         Command::ImportBlocks(args) => blocks::import(context, args),
         Command::ExportBlocks(args) => blocks::export(context, args),
         Command::VerifyChain(args) => verify::run(context, args.full),

@@ -1,6 +1,9 @@
 //! Peer addresses as people write them, and as the network shows them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    fmt::{self, Display},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
@@ -107,9 +110,58 @@ impl Route {
     }
 }
 
+impl Display for Route {
+    /// In a form that [`Route::parse`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name {
+                host,
+                port,
+                peer: None,
+            } => write!(f, "{host}:{port}"),
+            Self::Name {
+                host,
+                port,
+                peer: Some(peer),
+            } => write!(f, "/dns/{host}/tcp/{port}/p2p/{peer}"),
+            Self::Addresses { addresses, peer } => {
+                let first = addresses.first();
+                match (first.and_then(socket_text), first, peer) {
+                    (Some(socket), _, None) => f.write_str(&socket),
+                    (_, Some(address), Some(peer)) => write!(f, "{address}/p2p/{peer}"),
+                    (_, Some(address), None) => address.fmt(f),
+                    (_, None, _) => Ok(()),
+                }
+            }
+        }
+    }
+}
+
 /// `/ip4/…/tcp/…` or `/ip6/…/tcp/…`.
 pub(in crate::network) fn socket_address(address: SocketAddr) -> Multiaddr {
     Multiaddr::from(address.ip().to_canonical()).with(Protocol::Tcp(address.port()))
+}
+
+/// Whether an address from the network can be dialled: an IP of one machine, and a TCP port.
+pub(in crate::network) fn is_dialable(address: &Multiaddr) -> bool {
+    let Some(ip) = ip_of(address) else {
+        return false;
+    };
+    let is_one = match ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast(),
+        IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+    };
+    let has_port = matches!(address.iter().nth(1), Some(Protocol::Tcp(port)) if port != 0);
+    is_one && has_port && address.iter().count() == 2
+}
+
+/// IP and port as `10.0.0.7:7667` or `[::1]:7667`.
+pub(in crate::network) fn socket_text(address: &Multiaddr) -> Option<String> {
+    let ip = ip_of(address)?;
+    match address.iter().nth(1)? {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(SocketAddr::new(ip, port).to_string()),
+        _ => None,
+    }
 }
 
 /// The IP of an address, IPv4 written as IPv4.
@@ -147,6 +199,21 @@ pub(in crate::network) fn is_local(ip: IpAddr) -> bool {
     }
 }
 
+/// The address that others can use to reach a peer that we see at `seen` and that says it listens
+/// on `listens`: the one with the IP that we see it at.
+pub(in crate::network) fn reachable(seen: &Multiaddr, listens: &[Multiaddr]) -> Option<Multiaddr> {
+    let ip = ip_of(seen)?;
+    let usable = |address: &&Multiaddr| ip_of(address) == Some(ip) && address.iter().count() == 2;
+    listens
+        .iter()
+        .map(strip_peer_id)
+        .collect::<Vec<_>>()
+        .iter()
+        .find(usable)
+        .cloned()
+        .filter(|_| !ip.is_unspecified() && (is_local(ip) || !ip.is_multicast()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +246,7 @@ mod tests {
         ];
         for (text, route) in cases {
             assert_eq!(Route::parse(&text).unwrap(), route, "{text}");
+            assert_eq!(Route::parse(&route.to_string()).unwrap(), route, "{text}");
         }
     }
 
@@ -221,5 +289,16 @@ mod tests {
         for ip in ["8.8.8.8", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
             assert!(!is_local(ip.parse().unwrap()), "{ip}");
         }
+    }
+
+    #[test]
+    fn a_listening_address_counts_only_with_the_ip_we_see() {
+        let seen: Multiaddr = "/ip4/10.0.0.5/tcp/50123".parse().unwrap();
+        let listens = [
+            "/ip4/10.0.0.9/tcp/7667".parse().unwrap(),
+            "/ip4/10.0.0.5/tcp/7667".parse().unwrap(),
+        ];
+        assert_eq!(reachable(&seen, &listens), Some(listens[1].clone()));
+        assert_eq!(reachable(&seen, &listens[..1]), None);
     }
 }

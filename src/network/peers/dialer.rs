@@ -4,11 +4,11 @@
 //! found by mDNS, and for any peer lost less than 10 minutes ago, so that local networks and cut
 //! links heal within seconds; and 5 s × 2^n up to 5 min for bootnodes and known peers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::address::{Route, ip_of, is_local};
+use super::{address::Route, addresses::Group};
 use crate::network::limits::{CONNECT_TO_ALL, OUTBOUND_TARGET};
 
 /// Targets in all; beyond, new ones are not learnt.
@@ -38,12 +38,16 @@ pub(in crate::network) struct TargetId(u64);
 pub(in crate::network) enum Source {
     /// `--peer`: always connected.
     Reserved,
+    /// By hand: dialled once, whether or not there is a place.
+    Once,
     /// `--bootnode`.
     Bootnode,
     /// mDNS.
     Local,
-    /// The address file, or identify.
+    /// Reached before, or told by itself.
     Known,
+    /// Another peer told of it: dialled once, and then known or forgotten.
+    Heard,
 }
 
 #[derive(Debug)]
@@ -72,6 +76,20 @@ impl Target {
         doubled.min(limit)
     }
 
+    /// Whether it has to fit among the groups of the others: nobody asked for it.
+    fn is_found(&self) -> bool {
+        matches!(self.source, Source::Known | Source::Heard)
+    }
+
+    /// The group of its first address, unless it is local or a name.
+    fn group(&self) -> Option<Group> {
+        let Route::Addresses { addresses, .. } = &self.route else {
+            return None;
+        };
+        let group = addresses.first().and_then(Group::of_address);
+        group.filter(|group| *group != Group::Local)
+    }
+
     fn leads_to(&self, peer: &PeerId) -> bool {
         self.route.peer().as_ref() == Some(peer) || self.peers.contains(peer)
     }
@@ -82,6 +100,8 @@ impl Target {
 pub(in crate::network) struct Dialer {
     targets: BTreeMap<TargetId, Target>,
     next_id: u64,
+    /// Outbound connections beyond the usual number that are wanted.
+    extra: usize,
 }
 
 impl Dialer {
@@ -94,11 +114,18 @@ impl Dialer {
     ) -> Option<TargetId> {
         let known = self.targets.iter_mut().find(|(_, t)| t.route == route);
         if let Some((id, target)) = known {
+            if source == Source::Once {
+                // It stays what it is, and does not wait for a place.
+                target.lost_until = when + LOST;
+                target.failures = 0;
+                target.next = when;
+                return Some(*id);
+            }
             target.source = target.source.min(source);
             target.next = target.next.min(when);
             return Some(*id);
         }
-        if self.targets.len() >= MAX_TARGETS {
+        if self.targets.len() >= MAX_TARGETS && !self.drop_worst() {
             return None;
         }
         self.next_id += 1;
@@ -115,6 +142,44 @@ impl Dialer {
         };
         self.targets.insert(id, target);
         Some(id)
+    }
+
+    /// Of the targets that nobody asked for, the one that failed most goes.
+    fn drop_worst(&mut self) -> bool {
+        let idle = self
+            .targets
+            .iter()
+            .filter(|(_, t)| t.is_found() && t.busy == 0);
+        let worst = idle.max_by_key(|(_, target)| target.failures);
+        let worst = worst
+            .filter(|(_, target)| target.failures > 0)
+            .map(|(id, _)| *id);
+        worst.is_some_and(|id| self.targets.remove(&id).is_some())
+    }
+
+    /// Wants so many outbound connections more than usual.
+    pub(in crate::network) fn set_extra(&mut self, extra: usize) {
+        self.extra = extra;
+    }
+
+    /// Whether `peer` is a target.
+    pub(in crate::network) fn knows(&self, peer: &PeerId) -> bool {
+        self.targets.values().any(|target| target.leads_to(peer))
+    }
+
+    /// How many more targets are of use: places for outbound connections for which no dial is due or under way.
+    pub(in crate::network) fn wants(&self, now: u64, outbound: usize) -> usize {
+        let at_hand = self
+            .targets
+            .values()
+            .filter(|target| target.busy > 0 || target.failures == 0 && target.next > now)
+            .count();
+        let aim = if self.targets.len() <= CONNECT_TO_ALL {
+            CONNECT_TO_ALL
+        } else {
+            OUTBOUND_TARGET + self.extra
+        };
+        aim.saturating_sub(outbound + at_hand)
     }
 
     /// Learns an address of a peer.
@@ -159,10 +224,15 @@ impl Dialer {
     }
 
     /// Targets to dial now. The caller dials all of them and reports what comes of it.
+    ///
+    /// With more than a few nodes, of the targets that nobody asked for each group (see [`Group`]) gets its share of the
+    /// outbound places, counted with `groups`, those of the outbound connections there are: of eight groups or more each one
+    /// place, whatever was lost lately. Else who has many addresses in one place could be all that we are connected to.
     pub(in crate::network) fn due(
         &mut self,
         now: u64,
         outbound: usize,
+        groups: &[Group],
         connected: impl Fn(&PeerId) -> bool,
     ) -> Vec<(TargetId, Route)> {
         let known = self
@@ -171,9 +241,21 @@ impl Dialer {
             .filter(|t| t.barred_until <= now)
             .count();
         let dialling: usize = self.targets.values().map(|target| target.busy).sum();
-        let mut free = OUTBOUND_TARGET.saturating_sub(outbound + dialling);
+        let mut free = (OUTBOUND_TARGET + self.extra).saturating_sub(outbound + dialling);
         if known <= CONNECT_TO_ALL {
             free = free.max(CONNECT_TO_ALL);
+        }
+        let all_groups: HashSet<Group> = self.targets.values().filter_map(Target::group).collect();
+        let share = if known <= CONNECT_TO_ALL {
+            usize::MAX
+        } else {
+            OUTBOUND_TARGET.div_ceil(all_groups.len().max(1))
+        };
+        let mut taken: HashMap<Group, usize> = HashMap::new();
+        let busy = self.targets.values().filter(|target| target.busy > 0);
+        let under_way = busy.filter_map(Target::group);
+        for group in groups.iter().copied().chain(under_way) {
+            *taken.entry(group).or_default() += 1;
         }
         let mut order: Vec<_> = self
             .targets
@@ -191,17 +273,25 @@ impl Dialer {
         let mut due = Vec::new();
         for (source, not_lost, _, id) in order {
             // Reserved and lately lost peers do not wait for a free place.
-            let waits = source != Source::Reserved && not_lost;
+            let waits = !matches!(source, Source::Reserved | Source::Once) && not_lost;
             if waits && free == 0 {
                 continue;
+            }
+            let Some(target) = self.targets.get_mut(&id) else {
+                continue;
+            };
+            if let Some(group) = target.group().filter(|_| target.is_found()) {
+                let count = taken.entry(group).or_default();
+                if *count >= share {
+                    continue;
+                }
+                *count += 1;
             }
             if waits {
                 free -= 1;
             }
-            if let Some(target) = self.targets.get_mut(&id) {
-                target.busy = 1;
-                due.push((id, target.route.clone()));
-            }
+            target.busy = 1;
+            due.push((id, target.route.clone()));
         }
         due
     }
@@ -219,7 +309,9 @@ impl Dialer {
             return;
         };
         target.busy = target.busy.saturating_sub(1);
-        if target.busy == 0 {
+        if target.busy == 0 && matches!(target.source, Source::Once | Source::Heard) {
+            self.targets.remove(&id);
+        } else if target.busy == 0 {
             // Up to a quarter more, different for every target, so that nodes do not dial in step.
             let delay = target.delay(now);
             let jitter = (id.0.wrapping_mul(0x9e37_79b9) >> 7) % (delay / 4 + 1);
@@ -234,6 +326,9 @@ impl Dialer {
             target.busy = target.busy.saturating_sub(1);
             target.failures = 0;
             target.next = now;
+            if matches!(target.source, Source::Once | Source::Heard) {
+                target.source = Source::Known;
+            }
             if !target.peers.contains(&peer) {
                 if target.peers.len() >= MAX_PEERS {
                     target.peers.remove(0);
@@ -262,6 +357,26 @@ impl Dialer {
                 target.barred_until = now + time;
             }
         }
+    }
+
+    /// Ends what [`Self::bar`] began.
+    pub(in crate::network) fn unbar(&mut self, peer: &PeerId) {
+        for target in self.targets.values_mut().filter(|t| t.leads_to(peer)) {
+            target.barred_until = 0;
+        }
+    }
+
+    /// The reserved targets, each with the peers that it leads to.
+    pub(in crate::network) fn reserved(&self) -> Vec<(Route, Vec<PeerId>)> {
+        let targets = self.targets.values();
+        targets
+            .filter(|target| target.source == Source::Reserved)
+            .map(|target| {
+                let mut peers = target.peers.clone();
+                peers.extend(target.route.peer().filter(|peer| !peers.contains(peer)));
+                (target.route.clone(), peers)
+            })
+            .collect()
     }
 
     /// Another peer, or we ourselves, answered at `address` of `peer`.
@@ -328,170 +443,5 @@ impl Dialer {
     }
 }
 
-/// The address that others can use to reach a peer that we see at `seen` and that says it listens
-/// on `listens`: the one with the IP that we see it at.
-pub(in crate::network) fn reachable(seen: &Multiaddr, listens: &[Multiaddr]) -> Option<Multiaddr> {
-    let ip = ip_of(seen)?;
-    let usable = |address: &&Multiaddr| ip_of(address) == Some(ip) && address.iter().count() == 2;
-    listens
-        .iter()
-        .map(super::strip_peer_id)
-        .collect::<Vec<_>>()
-        .iter()
-        .find(usable)
-        .cloned()
-        .filter(|_| !ip.is_unspecified() && (is_local(ip) || !ip.is_multicast()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn address(last: u8) -> Multiaddr {
-        format!("/ip4/10.0.0.{last}/tcp/7667").parse().unwrap()
-    }
-
-    fn route(last: u8) -> Route {
-        Route::Addresses {
-            addresses: vec![address(last)],
-            peer: None,
-        }
-    }
-
-    /// The times at which a target that never answers is dialled.
-    fn attempts(source: Source, until: u64) -> Vec<u64> {
-        let mut dialer = Dialer::default();
-        let id = dialer.add(source, route(1), 0).unwrap();
-        let mut times = Vec::new();
-        for now in (0..until).step_by(100) {
-            if !dialer.due(now, 0, |_| false).is_empty() {
-                times.push(now);
-                dialer.failed(now, id);
-            }
-        }
-        times
-    }
-
-    #[test]
-    fn reserved_peers_are_dialled_every_few_seconds() {
-        let times = attempts(Source::Reserved, 600_000);
-        let gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps[0] <= 1_300);
-        assert!(gaps.iter().all(|gap| *gap <= 12_600), "{gaps:?}");
-    }
-
-    #[test]
-    fn bootnodes_are_dialled_ever_less_often() {
-        let times = attempts(Source::Bootnode, 3_600_000);
-        let gaps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!((5_000..=6_400).contains(&gaps[0]));
-        assert!(gaps.iter().all(|gap| *gap <= 375_100));
-        assert!(times.len() < 25);
-    }
-
-    #[test]
-    fn a_lost_peer_is_dialled_within_seconds_even_when_the_places_are_taken() {
-        let mut dialer = Dialer::default();
-        let peer = PeerId::random();
-        for i in 0..20 {
-            dialer.learn(Source::Known, PeerId::random(), address(100 + i), u64::MAX);
-        }
-        dialer.learn(Source::Known, peer, address(1), 0);
-        assert!(dialer.due(0, OUTBOUND_TARGET, |_| false).is_empty());
-        let (id, _) = dialer.due(0, 0, |_| false)[0];
-        dialer.connected(0, id, peer);
-        dialer.lost(50_000, &peer);
-        let mut dials = 0;
-        for now in (50_000..110_000).step_by(100) {
-            for (id, _) in dialer.due(now, OUTBOUND_TARGET, |_| false) {
-                dials += 1;
-                dialer.failed(now, id);
-            }
-        }
-        assert!(dials >= 6, "{dials} attempts in a minute");
-    }
-
-    #[test]
-    fn connected_peers_are_not_dialled() {
-        let mut dialer = Dialer::default();
-        let peer = PeerId::random();
-        let id = dialer.add(Source::Reserved, route(1), 0).unwrap();
-        assert_eq!(dialer.due(0, 0, |_| false).len(), 1);
-        assert!(
-            dialer.due(0, 0, |_| false).is_empty(),
-            "one attempt at a time"
-        );
-        dialer.connected(0, id, peer);
-        assert!(dialer.due(99_999, 0, |other| *other == peer).is_empty());
-        assert!(dialer.is_reserved(&peer));
-        dialer.lost(100_000, &peer);
-        assert!(dialer.due(100_999, 0, |_| false).is_empty());
-        assert_eq!(dialer.due(101_000, 0, |_| false).len(), 1);
-    }
-
-    #[test]
-    fn a_target_can_be_removed_before_anybody_was_reached() {
-        let mut dialer = Dialer::default();
-        assert_eq!(dialer.remove(&route(1)), None);
-        dialer.add(Source::Known, route(1), 0).unwrap();
-        assert!(!dialer.has_reserved(&route(1)));
-        dialer.add(Source::Reserved, route(1), 0).unwrap();
-        assert!(dialer.has_reserved(&route(1)) && !dialer.has_reserved(&route(2)));
-        assert_eq!(dialer.remove(&route(1)), Some(Vec::new()));
-        assert_eq!(dialer.remove(&route(1)), None);
-    }
-
-    #[test]
-    fn strangers_are_left_alone() {
-        let mut dialer = Dialer::default();
-        let peer = PeerId::random();
-        dialer.learn(Source::Local, peer, address(1), 0);
-        let (id, _) = dialer.due(0, 0, |_| false)[0];
-        dialer.connected(0, id, peer);
-        dialer.bar(0, &peer, 3_600_000);
-        dialer.lost(1, &peer);
-        assert!(dialer.due(3_599_999, 0, |_| false).is_empty());
-        assert_eq!(dialer.due(3_600_000, 0, |_| false).len(), 1);
-    }
-
-    /// A node was away for a night; its address is the old one, and it waited up to 5 min to be dialled.
-    #[test]
-    fn a_peer_that_mdns_sees_again_is_dialled_at_once() {
-        let mut dialer = Dialer::default();
-        let peer = PeerId::random();
-        dialer.learn(Source::Local, peer, address(1), 0);
-        let mut now = 0;
-        for _ in 0..200 {
-            while dialer.due(now, 0, |_| false).is_empty() {
-                now += 1_000;
-            }
-            let id = *dialer.targets.keys().next().unwrap();
-            dialer.failed(now, id);
-        }
-        assert!(dialer.due(now + 200_000, 0, |_| false).is_empty());
-        dialer.learn(Source::Known, peer, address(1), now);
-        assert!(dialer.due(now, 0, |_| false).is_empty());
-        dialer.learn(Source::Local, peer, address(1), now);
-        let (id, _) = dialer.due(now, 0, |_| false)[0];
-        dialer.failed(now, id);
-        assert_eq!(dialer.due(now + 2_000, 0, |_| false).len(), 1);
-    }
-
-    #[test]
-    fn a_reserved_target_that_is_ourselves_is_dropped() {
-        let mut dialer = Dialer::default();
-        let id = dialer.add(Source::Reserved, route(1), 0).unwrap();
-        dialer.due(0, 0, |_| false);
-        dialer.failed(0, id);
-        dialer.forget_ourselves(id, &address(1));
-        assert!(dialer.due(99_999, 0, |_| false).is_empty());
-    }
-
-    #[test]
-    fn a_listening_address_counts_only_with_the_ip_we_see() {
-        let seen: Multiaddr = "/ip4/10.0.0.5/tcp/50123".parse().unwrap();
-        let listens = [address(9), "/ip4/10.0.0.5/tcp/7667".parse().unwrap()];
-        assert_eq!(reachable(&seen, &listens), Some(listens[1].clone()));
-        assert_eq!(reachable(&seen, &listens[..1]), None);
-    }
-}
+mod tests;

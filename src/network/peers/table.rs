@@ -4,11 +4,13 @@ use std::{collections::HashMap, net::IpAddr};
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 
+use super::addresses::Group;
+
 use crate::{
     network::{
         limits::{
-            HANDSHAKE_TIMEOUT, block_bytes_quota, block_transactions_quota, blocks_quota,
-            headers_quota, status_quota,
+            HANDSHAKE_TIMEOUT, addresses_quota, block_bytes_quota, block_transactions_quota,
+            blocks_quota, headers_quota, status_quota,
         },
         quota::Quota,
         sync::PeerKey,
@@ -42,12 +44,18 @@ pub(in crate::network) struct Peer {
     pub(in crate::network) handshake_until: u64,
     /// When to ask for its status again.
     pub(in crate::network) next_poll: u64,
+    /// When it may be asked for addresses again.
+    pub(in crate::network) next_addresses: u64,
     /// A status request is in flight.
     pub(in crate::network) polling: bool,
     /// From its status, else from identify.
     pub(in crate::network) agent: String,
     /// Last ping, milliseconds.
     pub(in crate::network) latency: Option<u64>,
+    /// Shortest ping, milliseconds.
+    pub(in crate::network) least_latency: Option<u64>,
+    /// Its misbehaviour was told, for it is not banned.
+    pub(in crate::network) warned: bool,
     /// Where it listens, as far as it can be reached from here.
     pub(in crate::network) listens: Option<Multiaddr>,
     /// Its connections bypass limits and bans.
@@ -80,6 +88,7 @@ pub(in crate::network) struct Quotas {
     pub(in crate::network) blocks: Quota,
     pub(in crate::network) block_bytes: Quota,
     pub(in crate::network) block_transactions: Quota,
+    pub(in crate::network) addresses: Quota,
 }
 
 impl Peer {
@@ -91,9 +100,12 @@ impl Peer {
             status: None,
             handshake_until: now + HANDSHAKE_TIMEOUT,
             next_poll: now,
+            next_addresses: now,
             polling: false,
             agent: String::new(),
             latency: None,
+            least_latency: None,
+            warned: false,
             listens: None,
             reserved,
             local: ip.is_some_and(super::is_local),
@@ -107,6 +119,7 @@ impl Peer {
                 blocks: blocks_quota(),
                 block_bytes: block_bytes_quota(),
                 block_transactions: block_transactions_quota(),
+                addresses: addresses_quota(),
             },
             delivered_at: now,
             untold: None,
@@ -198,6 +211,13 @@ impl PeerTable {
 
     pub(in crate::network) fn iter_mut(&mut self) -> impl Iterator<Item = (&PeerId, &mut Peer)> {
         self.peers.iter_mut()
+    }
+
+    /// The public groups of outbound connections.
+    pub(in crate::network) fn outbound_groups(&self) -> Vec<Group> {
+        let outbound = self.peers.values().filter(|peer| !peer.inbound());
+        let groups = outbound.filter_map(|peer| Group::of_address(peer.address()?));
+        groups.filter(|group| *group != Group::Local).collect()
     }
 
     /// Peers with an outbound connection.

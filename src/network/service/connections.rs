@@ -15,7 +15,7 @@ use crate::{
     network::{
         behaviour::protocol_id,
         limits::STRANGER_TIME,
-        peers::{Connection, Fault, Source, Verdict, ip_of, reachable, strip_peer_id},
+        peers::{BanTarget, Connection, Fault, Source, Subnet, Verdict, ip_of, strip_peer_id},
         sync::{Event, PeerStatus},
     },
     primitives::unix_now,
@@ -41,7 +41,8 @@ impl Service {
             reserved |= self.dialer.is_reserved_target(target);
         }
         if !inbound {
-            self.book.learn(id, &address, unix_now());
+            let table = self.book.table_mut();
+            table.reached(id, &address, unix_now());
             self.dialer.learn(Source::Known, id, address.clone(), now);
         }
         if reserved {
@@ -214,18 +215,7 @@ impl Service {
             }
             return;
         }
-        let now = self.now();
-        let Some(peer) = self.peers.get_mut(&peer_id) else {
-            return;
-        };
-        let listens = peer
-            .address()
-            .and_then(|seen| reachable(seen, &info.listen_addrs));
-        if let Some(address) = listens {
-            peer.listens = Some(address.clone());
-            self.book.learn(peer_id, &address, unix_now());
-            self.dialer.learn(Source::Known, peer_id, address, now);
-        }
+        self.learn_from_identify(peer_id, &info);
     }
 
     /// libp2p reports every second failure in a row, and never closes anything itself.
@@ -233,7 +223,9 @@ impl Service {
         match event.result {
             Ok(time) => {
                 if let Some(peer) = self.peers.get_mut(&event.peer) {
-                    peer.latency = u64::try_from(time.as_millis()).ok();
+                    let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                    peer.latency = Some(time);
+                    peer.least_latency = Some(peer.least_latency.map_or(time, |t| t.min(time)));
                 }
             }
             Err(error) => {
@@ -257,11 +249,16 @@ impl Service {
         };
         let ip = peer.address().and_then(ip_of);
         if peer.reserved || peer.local {
-            tracing::warn!(peer = %id, ?fault, "a local or reserved peer misbehaves; not banned");
+            if !peer.warned {
+                tracing::warn!(peer = %id, ?fault, "a local or reserved peer misbehaves; not banned, and not told again of this connection");
+            }
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.warned = true;
+            }
             return;
         }
         let unix = unix_now();
-        let ban = self.book.ban(id, unix);
+        let ban = self.book.punish(id, unix);
         let time = Duration::from_secs(ban.until.saturating_sub(unix));
         tracing::warn!(peer = %id, ?fault, hours = time.as_secs() / 3_600, "peer banned");
         let gate = &mut self.swarm.behaviour_mut().gate;
@@ -269,7 +266,9 @@ impl Service {
         if let Some(ip) = ip
             && gate.count_ban(ip) >= BANS_PER_IP
         {
-            gate.refuse_ip(ip, time);
+            let host = BanTarget::Subnet(Subnet::host(ip));
+            gate.refuse(host, time);
+            self.book.ban(&host, unix, ban.until);
         }
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.dialer.bar(now, &id, millis);

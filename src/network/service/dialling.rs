@@ -1,4 +1,4 @@
-//! Making connections: targets that are due, names, mDNS, failures; and what handles ask for.
+//! Making connections: targets that are due, names, mDNS, failures.
 
 use std::{io, net::SocketAddr};
 
@@ -8,10 +8,14 @@ use libp2p::{
 };
 
 use super::{Service, calls::Done};
-use crate::network::{
-    PeerInfo,
-    handle::{Command, RemoveTarget},
-    peers::{Dialer, Route, Source, TargetId, peer_id_of, socket_address, strip_peer_id},
+use crate::{
+    network::{
+        NetworkMetrics, NetworkStatus,
+        peers::{
+            Dialer, Route, Source, TargetId, ip_of, peer_id_of, socket_address, strip_peer_id,
+        },
+    },
+    primitives::unix_now,
 };
 
 /// Addresses of one name that are dialled.
@@ -23,9 +27,12 @@ impl Service {
     /// Dials what is due.
     pub(super) fn dial_due(&mut self) {
         let now = self.now();
+        self.find_candidates(now);
         let outbound = self.peers.outbound();
+        let groups = self.peers.outbound_groups();
         let peers = &self.peers;
-        let due = self.dialer.due(now, outbound, |peer| peers.contains(peer));
+        let connected = |peer: &PeerId| peers.contains(peer);
+        let due = self.dialer.due(now, outbound, &groups, connected);
         for (target, route) in due {
             match route {
                 Route::Addresses { addresses, peer } => self.dial(target, addresses, peer),
@@ -43,7 +50,16 @@ impl Service {
     }
 
     /// Dials a known peer at all its addresses, or each address for itself.
-    fn dial(&mut self, target: TargetId, addresses: Vec<Multiaddr>, peer: Option<PeerId>) {
+    fn dial(&mut self, target: TargetId, mut addresses: Vec<Multiaddr>, peer: Option<PeerId>) {
+        if !self.dialer.is_reserved_target(target) {
+            let gate = &self.swarm.behaviour().gate;
+            addresses.retain(|address| !ip_of(address).is_some_and(|ip| gate.refuses_ip(ip)));
+            if addresses.is_empty() {
+                let now = self.now();
+                self.dialer.failed(now, target);
+                return;
+            }
+        }
         match peer {
             Some(peer) => {
                 self.dialer.set_attempts(target, 1);
@@ -102,13 +118,16 @@ impl Service {
         let target = self.dials.remove(&connection);
         if let Some(target) = target {
             self.dialer.failed(now, target);
+            if let Some(peer) = peer {
+                self.book.table_mut().failed(&peer, unix_now());
+            }
         }
         match error {
             DialError::WrongPeerId { obtained, address } => {
                 let address = strip_peer_id(&address);
                 if let Some(expected) = peer {
                     self.dialer.forget(&expected, &address);
-                    self.book.forget(&expected, &address);
+                    self.book.table_mut().forget(&expected, &address);
                 }
                 self.dialer.learn(Source::Known, obtained, address, now);
             }
@@ -155,69 +174,6 @@ impl Service {
         }
     }
 
-    pub(super) fn on_command(&mut self, command: Command) {
-        match command {
-            // A handle that no longer waits does not need the answer.
-            Command::Peers(reply) => {
-                let _ = reply.send(self.peer_infos());
-            }
-            Command::Add(route, reply) => {
-                let now = self.now();
-                let _ = reply.send(!self.dialer.has_reserved(&route));
-                if let Some(peer) = route.peer() {
-                    self.swarm.behaviour_mut().gate.forgive_peer(&peer);
-                }
-                if self.dialer.add(Source::Reserved, route, now).is_none() {
-                    tracing::warn!("too many known peers to add another one");
-                }
-            }
-            Command::Remove(target, reply) => {
-                let peers = match target {
-                    RemoveTarget::Route(route) => self.dialer.remove(&route),
-                    RemoveTarget::Peer(id) => id
-                        .parse()
-                        .ok()
-                        .filter(|id| self.peers.contains(id))
-                        .map(|id| vec![id]),
-                };
-                let found = peers.is_some();
-                for peer in peers.unwrap_or_default() {
-                    self.swarm.behaviour_mut().limits.remove_peer_id(&peer);
-                    self.disconnect(peer);
-                }
-                let _ = reply.send(found);
-            }
-        }
-    }
-
-    fn peer_infos(&self) -> Vec<PeerInfo> {
-        let now = self.now();
-        let gossip = &self.swarm.behaviour().gossip;
-        self.peers
-            .iter()
-            .filter_map(|(id, peer)| {
-                let status = peer.status.as_ref()?;
-                let connection = peer.connections.first()?;
-                Some(PeerInfo {
-                    peer_id: id.to_string(),
-                    address: connection.address.to_string(),
-                    inbound: connection.inbound,
-                    reserved: peer.reserved,
-                    connected_seconds: now.saturating_sub(connection.since) / 1_000,
-                    latency_ms: peer.latency,
-                    agent: peer.agent.clone(),
-                    height: status.best_height,
-                    best_hash: status.best_hash,
-                    work: status.total_work,
-                    score: self.scores.get(now, id),
-                    gossip_score: gossip.peer_score(id).unwrap_or_default(),
-                    messages_received: peer.received,
-                    messages_sent: peer.sent,
-                })
-            })
-            .collect()
-    }
-
     /// Tells handles how things are, if that has changed.
     pub(super) fn publish_status(&mut self) {
         let (peers, inbound) = self.peers.counts();
@@ -230,16 +186,33 @@ impl Service {
                 None => format!("{address}/p2p/{local}"),
             })
             .collect();
-        let status = crate::network::NetworkStatus {
+        let status = NetworkStatus {
             peers,
             inbound,
             sync: self.sync.state(),
             listening,
+            metrics: self.metrics(),
         };
         self.status.send_if_modified(|current| {
-            let changed = *current != status;
+            // Metrics are there for who looks; they wake nobody.
+            let changed = current.peers != status.peers
+                || current.inbound != status.inbound
+                || current.sync != status.sync
+                || current.listening != status.listening;
             *current = status;
             changed
         });
+    }
+
+    fn metrics(&self) -> NetworkMetrics {
+        let gossip = &self.swarm.behaviour().gossip;
+        NetworkMetrics {
+            mesh_blocks: gossip.mesh_peers(&self.topics.blocks.hash()).count(),
+            mesh_transactions: gossip.mesh_peers(&self.topics.transactions.hash()).count(),
+            silent_links: self.silent_links,
+            bans: self.book.bans(unix_now()).len(),
+            addresses: self.book.table().len(),
+            bytes: self.traffic.total(),
+        }
     }
 }

@@ -4,8 +4,10 @@
 //! helper tasks, commands, events of chain and mempool, the clock) and handles each without
 //! waiting for anything else.
 
+mod addresses;
 mod calls;
 mod chain;
+mod commands;
 mod compact;
 mod connections;
 mod dialling;
@@ -43,8 +45,9 @@ use super::{
     compact::Compact,
     gossip::{Delivery, Outbox, RecentBlocks, Topics, drain_deliveries},
     handle::Command,
-    peers::{AddressBook, Dialer, PeerTable, Scores, TargetId},
+    peers::{AddressBook, Dialer, Observed, PeerTable, Scores, StaleTip, TargetId},
     sync::{RequestId, Sync},
+    traffic::Traffic,
 };
 use crate::{
     chain::ChainHandle,
@@ -62,6 +65,7 @@ enum Outgoing {
     Sync(RequestId),
     /// For transactions of this announced block.
     BlockTransactions(BlockHash),
+    Addresses,
 }
 
 /// The state of the task.
@@ -80,10 +84,18 @@ struct Service {
     dialer: Dialer,
     book: AddressBook,
     scores: Scores,
+    traffic: Traffic,
     /// Dials under way.
     dials: HashMap<ConnectionId, TargetId>,
     /// Addresses that turned out to be our own.
     own_addresses: HashSet<Multiaddr>,
+    /// Where others see us.
+    observed: Observed,
+    stale: StaleTip,
+    /// Decides which of many addresses are dialled and given: nobody else can foresee it.
+    salt: u64,
+    /// Links whose gossip did not arrive, since the start.
+    silent_links: u64,
 
     sync: Sync,
     /// Told when the chain has got the last blocks that sync handed to it: those of the next call come behind them.
@@ -211,6 +223,9 @@ impl Service {
             BehaviourEvent::Blocks(event) => self.on_request_event(Protocol::Blocks, event),
             BehaviourEvent::BlockTransactions(event) => {
                 self.on_request_event(Protocol::BlockTransactions, event);
+            }
+            BehaviourEvent::Addresses(event) => {
+                self.on_request_event(Protocol::Addresses, event);
             }
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Gate(never) => match never {},

@@ -130,13 +130,19 @@ impl Service {
             // Codecs decode answers of their own protocol only.
             (
                 Outgoing::Sync(request),
-                Response::Status(_) | Response::RawBlocks(_) | Response::BlockTransactions(_),
+                Response::Status(_)
+                | Response::RawBlocks(_)
+                | Response::BlockTransactions(_)
+                | Response::Addresses(_),
             ) => self.sync_failed(request, RequestFailure::Malformed),
             (Outgoing::BlockTransactions(hash), Response::BlockTransactions(transactions)) => {
                 let action = self.compact.answered(hash, transactions);
                 self.compact_action(action);
             }
             (Outgoing::BlockTransactions(hash), _) => self.compact_unanswered(hash),
+            (Outgoing::Addresses, Response::Addresses(list)) => self.on_addresses(peer, &list),
+            // It may be asked again after the same time as if it had answered.
+            (Outgoing::Addresses, _) => {}
         }
     }
 
@@ -166,6 +172,11 @@ impl Service {
                     | OutboundFailure::Io(_) => RequestFailure::Broken,
                 };
                 self.sync_failed(request, failure);
+            }
+            Outgoing::Addresses => {
+                if matches!(error, OutboundFailure::Io(e) if is_malformed_io(Some(e))) {
+                    self.punish(peer, Fault::BadRequest);
+                }
             }
             Outgoing::BlockTransactions(hash) => {
                 self.compact_unanswered(hash);
@@ -208,6 +219,10 @@ impl Service {
                 self.send_answer(id, protocol, channel, answer);
                 self.on_status(id, status);
             }
+            Request::Addresses(most) => {
+                let answer = Response::Addresses(self.addresses_for(id, most));
+                self.send_answer(id, protocol, channel, answer);
+            }
             Request::BlockTransactions(request) => {
                 peer.serving += 1;
                 self.serving.insert((protocol, request_id), id);
@@ -221,9 +236,9 @@ impl Service {
                     let response = match &request {
                         Request::Headers(request) => Ok(calls::serve_headers(&reader, request)),
                         Request::Blocks(hashes) => calls::serve_blocks(&reader, hashes),
-                        Request::Status(_) | Request::BlockTransactions(_) => {
-                            Ok(Response::RateLimited)
-                        }
+                        Request::Status(_)
+                        | Request::BlockTransactions(_)
+                        | Request::Addresses(_) => Ok(Response::RateLimited),
                     };
                     match response {
                         Ok(response) => calls::Done::Served {
@@ -261,6 +276,7 @@ impl Service {
                 Response::Status(_)
                 | Response::Blocks(_)
                 | Response::BlockTransactions(_)
+                | Response::Addresses(_)
                 | Response::RateLimited => {}
             }
         }
@@ -291,6 +307,7 @@ fn admit(peer: &mut Peer, now: u64, request: &Request) -> bool {
                 && peer.quotas.blocks.take(now, hashes.len() as u64)
         }
         Request::BlockTransactions(_) => peer.quotas.block_transactions.take(now, 1),
+        Request::Addresses(_) => peer.quotas.addresses.take(now, 1),
     }
 }
 

@@ -20,15 +20,16 @@ use crate::{
     chain::ChainHandle,
     mempool::MempoolHandle,
     network::{
-        NetworkConfig, NetworkError, NetworkHandle, NetworkStatus, behaviour,
+        NetworkConfig, NetworkError, NetworkHandle, NetworkMetrics, NetworkStatus, behaviour,
         compact::Compact,
         gossip::{MeshSize, Outbox, RecentBlocks, Topics},
         limits::COMMAND_BUFFER,
         peers::{
-            AddressBook, Dialer, PeerTable, Route, Scores, Source, load_or_create_identity,
-            socket_address,
+            AddressBook, Dialer, Observed, PeerTable, Route, Scores, Source, StaleTip,
+            load_or_create_identity, socket_address,
         },
         sync::{Sync, SyncState},
+        traffic::Traffic,
     },
     primitives::unix_now,
 };
@@ -48,14 +49,15 @@ pub fn spawn(
 ) -> Result<(NetworkHandle, JoinHandle<Result<(), NetworkError>>), NetworkError> {
     let key = load_or_create_identity(&config.identity_file)?;
     let book = AddressBook::load(&config.peers_file);
-    let known = book.peers();
+    let known = book.reached();
     let id = chain.reader().spec().chain_id();
-    let mesh = MeshSize::for_known_peers(known.len());
-    let mut swarm = behaviour::build(&config, &id, key, mesh)?;
+    let mesh = MeshSize::for_known_peers(book.table().len());
+    let traffic = Traffic::default();
+    let mut swarm = behaviour::build(&config, &id, key, mesh, traffic.clone())?;
     for ban in book.bans(unix_now()) {
         let left = ban.1.until.saturating_sub(unix_now());
         let gate = &mut swarm.behaviour_mut().gate;
-        gate.refuse_peer(ban.0, Duration::from_secs(left));
+        gate.refuse(ban.0, Duration::from_secs(left));
     }
     let mut dialer = Dialer::default();
     for (source, list) in [
@@ -89,6 +91,9 @@ pub fn spawn(
         part: "the system's randomness",
         reason: error.to_string(),
     })?;
+    let table_salt = salt
+        .iter()
+        .fold(0, |all: u64, byte| all.rotate_left(8) ^ u64::from(*byte));
     let local_peer_id = *swarm.local_peer_id();
     let (commands, received) = mpsc::channel(COMMAND_BUFFER);
     let (status, watched) = watch::channel(NetworkStatus {
@@ -96,11 +101,13 @@ pub fn spawn(
         inbound: 0,
         sync: SyncState::Alone,
         listening: Vec::new(),
+        metrics: NetworkMetrics::default(),
     });
     let handle = NetworkHandle {
         commands,
         status: watched,
         local_peer_id: local_peer_id.to_string(),
+        traffic: traffic.clone(),
     };
     let reader = chain.reader().clone();
     let task = async move {
@@ -119,7 +126,12 @@ pub fn spawn(
             book,
             scores: Scores::default(),
             dials: HashMap::new(),
+            traffic,
             own_addresses: HashSet::new(),
+            observed: Observed::default(),
+            stale: StaleTip::default(),
+            salt: table_salt,
+            silent_links: 0,
             sync: Sync::new(facts),
             blocks_sent: None,
             catching_up: false,

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use super::{Service, calls::Done};
-use crate::network::{gossip::Publication, peers::AddressBook};
+use crate::{
+    network::{
+        gossip::Publication,
+        peers::{AddressBook, Peer},
+    },
+    primitives::unix_now,
+};
 
 /// How often the task looks at the clock. A batch of transactions waits about as long.
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -55,6 +61,7 @@ impl Service {
             self.dial_due();
             self.check_handshakes(now);
             self.poll_peers(now);
+            self.ask_for_addresses(now);
             self.check_gossip(now);
             self.publish_status();
         }
@@ -155,17 +162,20 @@ impl Service {
             let gossip = &self.swarm.behaviour().gossip;
             if gossip.mesh_peers(&topic).any(|peer| *peer == id) {
                 tracing::warn!(peer = %id, "its gossip does not arrive; connecting anew");
+                self.silent_links += 1;
                 self.disconnect(id);
             }
         }
     }
 
     fn save_book(&mut self) {
-        let outbound = self
-            .peers
-            .iter()
-            .filter(|(_, p)| !p.inbound() && p.status.is_some());
-        self.book.set_anchors(outbound.map(|(id, _)| *id));
+        self.book.table_mut().expire(unix_now());
+        // Those that are kept are dialled anyway.
+        let chosen = |peer: &Peer| !peer.inbound() && !peer.reserved && peer.status.is_some();
+        let mut outbound: Vec<_> = self.peers.iter().filter(|(_, p)| chosen(p)).collect();
+        outbound.sort_by_key(|(_, peer)| peer.key);
+        self.book
+            .set_anchors(outbound.into_iter().map(|(id, _)| *id));
         if let Some((path, content)) = self.book.take_changes() {
             self.tasks
                 .spawn_blocking(move || Done::BookSaved(AddressBook::write(&path, &content)));

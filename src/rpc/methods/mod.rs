@@ -13,6 +13,7 @@ mod mining;
 mod network;
 mod omitted;
 mod packages;
+mod peers;
 mod raw;
 mod transactions;
 mod util;
@@ -39,6 +40,7 @@ static CATEGORIES: &[(&str, &[Method])] = &[
     ("Mempool", mempool::METHODS),
     ("Mining", mining::METHODS),
     ("Network", network::METHODS),
+    ("Network", peers::METHODS),
     ("Rawtransactions", packages::METHODS),
     ("Rawtransactions", raw::METHODS),
     ("Rawtransactions", transactions::METHODS),

@@ -10,27 +10,9 @@ use crate::network::{NetworkHandle, PeerInfo};
 use crate::primitives::Amount;
 use crate::rpc::amount::amount;
 use crate::rpc::error::{RpcError, code};
-use crate::rpc::method::{Answer, Call, Kind, Method, required};
+use crate::rpc::method::{Answer, Call, Method};
 
 pub(super) static METHODS: &[Method] = &[
-    Method {
-        name: "addnode",
-        params: &[
-            required(
-                "node",
-                Kind::Text,
-                "host:port, or a multiaddress such as /ip4/10.0.0.7/tcp/7667",
-            ),
-            required(
-                "command",
-                Kind::Text,
-                "'add' to keep a connection to the node, 'remove' to forget it",
-            ),
-        ],
-        about: "Adds a peer that is always kept, or removes one.",
-        result: "null",
-        run: addnode,
-    },
     Method {
         name: "getconnectioncount",
         params: &[],
@@ -52,10 +34,24 @@ pub(super) static METHODS: &[Method] = &[
         run: getnetworkinfo,
     },
     Method {
+        name: "getnettotals",
+        params: &[],
+        about: "Bytes to and from all peers since the start. Counted is what the streams of authenticated connections carry, without what Noise, Yamux, TCP and IP add.",
+        result: "{\"totalbytesrecv\": n, \"totalbytessent\": n, \"timemillis\": n, \"uploadtarget\": {\"timeframe\": n, \
+\"target\": n, \"target_reached\": true|false, \"serve_historical_blocks\": true|false, \"bytes_left_in_cycle\": n, \
+\"time_left_in_cycle\": n}} (object)",
+        run: getnettotals,
+    },
+    Method {
         name: "getpeerinfo",
         params: &[],
-        about: "The connected peers. Quarry: `peerid`, `score` (misbehaviour, 100 is banned), `gossip_score`, message counts.",
-        result: "[{...}, ...] (array)",
+        about: "The connected peers. `bytessent` and `bytesrecv` count what the streams carry, see `getnettotals`. Quarry: `peerid`, `transport`, `score` (misbehaviour, 100 is banned), `gossip_score`, message counts.",
+        result: "[{\"id\": n, \"addr\": \"str\", \"network\": \"str\", \"transport\": \"str\", \"services\": \"hex\", \
+\"servicesnames\": [\"str\", ...], \"relaytxes\": true|false, \"lastsend\": n, \"lastrecv\": n, \"bytessent\": n, \
+\"bytesrecv\": n, \"conntime\": n, \"timeoffset\": n, \"pingtime\"?: n, \"minping\"?: n, \"version\": n, \"subver\": \"str\", \
+\"inbound\": true|false, \"startingheight\": n, \"synced_headers\": n, \"synced_blocks\": n, \"connection_type\": \"str\", \
+\"peerid\": \"str\", \"best_hash\": \"hex\", \"chainwork\": \"hex\", \"score\": n, \"gossip_score\": n, \
+\"messages_received\": n, \"messages_sent\": n}, ...] (array)",
         run: getpeerinfo,
     },
     Method {
@@ -67,7 +63,7 @@ pub(super) static METHODS: &[Method] = &[
     },
 ];
 
-fn network<'a>(call: &Call<'a>) -> Result<&'a NetworkHandle, RpcError> {
+pub(super) fn network<'a>(call: &Call<'a>) -> Result<&'a NetworkHandle, RpcError> {
     let none = || {
         RpcError::new(
             code::CLIENT_P2P_DISABLED,
@@ -75,33 +71,6 @@ fn network<'a>(call: &Call<'a>) -> Result<&'a NetworkHandle, RpcError> {
         )
     };
     call.context.network.as_ref().ok_or_else(none)
-}
-
-fn addnode(call: &Call<'_>) -> Answer {
-    let node = call.args.required_text("node")?;
-    let network = network(call)?;
-    match call.args.required_text("command")? {
-        "add" => {
-            let added = call.runtime.block_on(network.add_peer(node));
-            if !added.map_err(|error| RpcError::invalid_parameter(error.to_string()))? {
-                let message = "Error: Node already added";
-                return Err(RpcError::new(code::CLIENT_NODE_ALREADY_ADDED, message));
-            }
-        }
-        "remove" => {
-            if !call.runtime.block_on(network.remove_peer(node)) {
-                let message = "Error: Node could not be removed. It has not been added previously.";
-                return Err(RpcError::new(code::CLIENT_NODE_NOT_ADDED, message));
-            }
-        }
-        other => {
-            let other: String = other.chars().take(40).collect();
-            return Err(RpcError::invalid_parameter(format!(
-                "command is '{other}'; right are 'add' and 'remove'"
-            )));
-        }
-    }
-    Ok(Value::Null)
 }
 
 fn getconnectioncount(call: &Call<'_>) -> Answer {
@@ -165,10 +134,10 @@ fn getnetworkinfo(call: &Call<'_>) -> Answer {
 }
 
 /// Address and port of `/ip4/10.0.0.7/tcp/7667/…`.
-fn socket(multiaddress: &str) -> Option<(IpAddr, u16)> {
+pub(super) fn socket(multiaddress: &str) -> Option<(IpAddr, u16)> {
     let mut parts = multiaddress.split('/').skip(2);
     let address = parts.next()?.parse().ok()?;
-    (parts.next()? == "tcp").then_some(())?;
+    matches!(parts.next()?, "tcp" | "udp").then_some(())?;
     Some((address, parts.next()?.parse().ok()?))
 }
 
@@ -180,24 +149,46 @@ fn getpeerinfo(call: &Call<'_>) -> Answer {
     let mut peers = call.runtime.block_on(network(call)?.peers());
     peers.sort_by(|a, b| (b.connected_seconds, &a.peer_id).cmp(&(a.connected_seconds, &b.peer_id)));
     let now = (call.context.clock)();
-    Ok((0_u32..)
-        .zip(&peers)
-        .map(|(id, peer)| describe(id, peer, now))
-        .collect())
+    Ok(peers.iter().map(|peer| describe(peer, now)).collect())
 }
 
-fn describe(id: u32, peer: &PeerInfo, now: u64) -> Value {
+fn getnettotals(call: &Call<'_>) -> Answer {
+    let bytes = network(call)?.traffic();
+    let seconds = (call.context.clock)();
+    Ok(json!({
+        "totalbytesrecv": bytes.received,
+        "totalbytessent": bytes.sent,
+        "timemillis": seconds.saturating_mul(1_000),
+        // There is no limit on what is sent.
+        "uploadtarget": {
+            "timeframe": 86_400,
+            "target": 0,
+            "target_reached": false,
+            "serve_historical_blocks": true,
+            "bytes_left_in_cycle": 0,
+            "time_left_in_cycle": 0,
+        },
+    }))
+}
+
+fn describe(peer: &PeerInfo, now: u64) -> Value {
     let connection = match (peer.inbound, peer.reserved) {
         (true, _) => "inbound",
         (false, true) => "manual",
         (false, false) => "outbound-full-relay",
     };
     let mut shown = json!({
-        "id": id,
+        "id": peer.number,
         "addr": peer.address,
+        "network": network_name(&peer.address),
+        "transport": peer.transport,
         "services": "0000000000000001",
         "servicesnames": ["NETWORK"],
         "relaytxes": true,
+        "lastsend": peer.bytes.last_sent,
+        "lastrecv": peer.bytes.last_received,
+        "bytessent": peer.bytes.sent,
+        "bytesrecv": peer.bytes.received,
         "conntime": now.saturating_sub(peer.connected_seconds),
         "timeoffset": 0,
         "version": 0,
@@ -215,9 +206,24 @@ fn describe(id: u32, peer: &PeerInfo, now: u64) -> Value {
         "messages_received": peer.messages_received,
         "messages_sent": peer.messages_sent,
     });
-    if let (Some(milliseconds), Some(fields)) = (peer.latency_ms, shown.as_object_mut()) {
-        let seconds = Duration::from_millis(milliseconds).as_secs_f64();
-        fields.insert("pingtime".into(), json!(seconds));
+    let times = [
+        ("pingtime", peer.latency_ms),
+        ("minping", peer.least_latency_ms),
+    ];
+    for (name, milliseconds) in times {
+        if let (Some(milliseconds), Some(fields)) = (milliseconds, shown.as_object_mut()) {
+            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
+            fields.insert(name.into(), json!(seconds));
+        }
     }
     shown
+}
+
+/// Bitcoin Core's name of the kind of address.
+pub(super) fn network_name(multiaddress: &str) -> &'static str {
+    if multiaddress.starts_with("/ip6/") {
+        "ipv6"
+    } else {
+        "ipv4"
+    }
 }

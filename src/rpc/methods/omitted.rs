@@ -38,10 +38,6 @@ pub(in crate::rpc) static OMITTED: &[(&str, &str)] = &[
     ("getchainstates", SNAPSHOTS),
     ("getdescriptoractivity", DESCRIPTORS),
     (
-        "getnettotals",
-        "bytes are not counted by peer; `getpeerinfo` counts messages",
-    ),
-    (
         "getzmqnotifications",
         "there is no ZMQ; `/events` on the explorer's port is a stream of server-sent events",
     ),

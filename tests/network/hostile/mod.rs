@@ -292,6 +292,7 @@ fn request_protocol(name: &str) -> Option<Protocol> {
         Protocol::Headers,
         Protocol::Blocks,
         Protocol::BlockTransactions,
+        Protocol::Addresses,
     ];
     let is_it = |protocol: &Protocol| name.ends_with(&format!("/{}/1", protocol.name()));
     all.into_iter().find(is_it)

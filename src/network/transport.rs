@@ -1,0 +1,35 @@
+//! How bytes travel: TCP, encrypted and authenticated by Noise, split into streams by Yamux, and counted.
+
+use libp2p::{
+    PeerId, Transport as _,
+    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade},
+    identity::Keypair,
+    noise, tcp, yamux,
+};
+
+use super::{NetworkError, limits::YAMUX_STREAMS, traffic::Traffic};
+
+/// The transport of a node. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The key cannot be used with Noise.
+pub(super) fn build(
+    key: &Keypair,
+    traffic: Traffic,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetworkError> {
+    let noise = noise::Config::new(key).map_err(|error| NetworkError::Setup {
+        part: "the Noise transport",
+        reason: error.to_string(),
+    })?;
+    let mut muxer = yamux::Config::default();
+    muxer.set_max_num_streams(YAMUX_STREAMS);
+    let transport = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(muxer)
+        .map(move |(peer, connection), _| {
+            let counted = traffic.count(peer, StreamMuxerBox::new(connection));
+            (peer, StreamMuxerBox::new(counted))
+        });
+    Ok(transport.boxed())
+}
