@@ -23,6 +23,7 @@ use super::{
         MAX_PENDING_OUTBOUND, MAX_PER_PEER, MDNS_QUERY, MDNS_TTL, PING, max_streams,
         request_timeout,
     },
+    network_key::NetworkKey,
     traffic::Traffic,
     transport,
 };
@@ -141,11 +142,12 @@ pub(super) fn build(
     config: &NetworkConfig,
     chain: &ChainId,
     key: Keypair,
+    network_key: Option<&NetworkKey>,
     mesh: MeshSize,
     traffic: Traffic,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
     let behaviour = behaviour(config, chain, &key, mesh)?;
-    let transport = transport::build(&key, traffic)?;
+    let transport = transport::build(&key, network_key, traffic)?;
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|_| transport)

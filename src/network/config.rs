@@ -16,6 +16,8 @@ pub struct NetworkConfig {
     pub peers: Vec<String>,
     /// First contacts (`--bootnode`), in the same forms.
     pub bootnodes: Vec<String>,
+    /// The pre-shared key of a closed network: who has another or none cannot connect.
+    pub network_key_file: Option<PathBuf>,
     /// Our identity; made, with mode 0600, if it does not exist.
     pub identity_file: PathBuf,
     /// Known addresses and bans; made if it does not exist.
@@ -59,6 +61,7 @@ impl NetworkConfig {
             mdns: true,
             peers: Vec::new(),
             bootnodes: Vec::new(),
+            network_key_file: None,
             identity_file: dir.join("node.key"),
             peers_file: dir.join("peers.json"),
             compact_blocks: true,

@@ -37,6 +37,9 @@ pub enum NetworkError {
         /// Why.
         source: io::Error,
     },
+    /// The key of the closed network cannot be used.
+    #[error(transparent)]
+    NetworkKey(#[from] super::NetworkKeyError),
     /// A peer or bootnode that is no address.
     #[error(transparent)]
     Address(#[from] AddressError),

@@ -12,7 +12,7 @@
 //! - `peers`: addresses, dialling, address file, identity, misbehaviour.
 //! - `compact`: from a block's announcement to the block, a pure state machine.
 //! - `gossip`: topics, settings, what waits to be published.
-//! - `transport`, `traffic`: connections, and the bytes they carry.
+//! - `transport`, `traffic`: connections, and the bytes they carry. `network_key`: what keeps a network closed.
 //! - `behaviour`, `codec`, `gate`: the swarm and what it is made of. `limits`: every limit.
 
 pub mod sync;
@@ -27,6 +27,7 @@ mod gossip;
 mod handle;
 mod info;
 mod limits;
+mod network_key;
 mod peers;
 mod quota;
 mod service;
@@ -37,6 +38,7 @@ pub use config::{LinkTimes, NetworkConfig};
 pub use error::{AddressError, NetworkError};
 pub use handle::NetworkHandle;
 pub use info::{AddedPeer, BanInfo, NetworkMetrics, NetworkStatus, PeerInfo};
+pub use network_key::{NetworkKeyError, create_network_key};
 pub use peers::{BanTarget, Fault, Scores, Verdict};
 pub use service::spawn;
 pub use traffic::ByteCounts;

@@ -1,6 +1,7 @@
 //! What a node is started with.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::folder::DataFolder;
 use super::ports::{ListenAt, Service};
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub peers: Vec<String>,
     /// First contacts.
     pub bootnodes: Vec<String>,
+    /// The pre-shared key of a closed network.
+    pub network_key_file: Option<PathBuf>,
     /// The least work of a chain that is taken from peers.
     pub minimum_work: Work,
     /// Who is paid for mined blocks; nothing is mined without.

@@ -38,6 +38,7 @@ pub use crate::miner::{
     CpuShare, Kernel, KernelSpeed, MinerConfigError, Niceness, StratumInfo, ThreadCount, TimeBase,
     measure_kernels,
 };
+pub use crate::network::create_network_key;
 pub use block_file::{BlockFileError, BlockFileReader, write_record};
 pub use config::{Endpoints, NodeConfig, StratumSettings};
 pub use doctor::{Diagnosis, Finding, Level, diagnose, shell_word};

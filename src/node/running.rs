@@ -268,6 +268,7 @@ mod tests {
             mdns: false,
             peers: Vec::new(),
             bootnodes: Vec::new(),
+            network_key_file: None,
             minimum_work: crate::primitives::Work::ZERO,
             mine_to: None,
             threads: ThreadCount::default(),

@@ -41,6 +41,8 @@ pub struct Settings {
     pub bootnode: Option<Vec<String>>,
     /// Do not look for peers on the local network.
     pub no_mdns: Option<bool>,
+    /// The pre-shared key of a closed network.
+    pub network_key_file: Option<PathBuf>,
     /// The least work of a chain that is taken from peers.
     pub minimum_chain_work: Option<Work>,
     /// Do not mine.
@@ -112,6 +114,7 @@ impl Settings {
             peer: self.peer.or(other.peer),
             bootnode: self.bootnode.or(other.bootnode),
             no_mdns: self.no_mdns.or(other.no_mdns),
+            network_key_file: self.network_key_file.or(other.network_key_file),
             minimum_chain_work: self.minimum_chain_work.or(other.minimum_chain_work),
             no_mine: self.no_mine.or(other.no_mine),
             mining_address: self.mining_address.or(other.mining_address),

@@ -294,6 +294,7 @@ impl Starting {
                 mdns: config.mdns,
                 peers: config.peers.clone(),
                 bootnodes: config.bootnodes.clone(),
+                network_key_file: config.network_key_file.clone(),
                 minimum_work: config.minimum_work,
                 ..NetworkConfig::new(folder.path(), vec![address])
             };

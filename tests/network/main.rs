@@ -2,6 +2,7 @@
 
 mod alone;
 mod attacks;
+mod closed;
 mod compact;
 mod hostile;
 mod namespace;

@@ -140,6 +140,9 @@ pub(in crate::cli) enum Command {
     /// The wallet's secrets
     #[command(subcommand)]
     Wallet(WalletCommand),
+    /// The key of a closed network, for `up --network-key-file`
+    #[command(subcommand)]
+    NetworkKey(NetworkKeyCommand),
     /// Succeed if the node of the data folder is healthy (for container health checks)
     Health,
 }
@@ -294,6 +297,17 @@ pub(in crate::cli) struct BenchMinerArgs {
 pub(in crate::cli) enum ChainCommand {
     /// Print the spec as TOML, the form that --chain takes, and the chain id
     Show,
+}
+
+/// What can be done with the key of a closed network.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum NetworkKeyCommand {
+    /// Make a key, in a new file that only you can read, and print where it is
+    New {
+        /// The file [default: network.key in the data folder]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// What can be done with the wallet's secrets.

@@ -1,5 +1,7 @@
 //! The flags of `up`, each of which is also a variable and a key of the settings file.
 
+use std::path::PathBuf;
+
 use clap::builder::BoolishValueParser;
 
 use crate::node::{CpuShare, Kernel, ListenAt, MinerConfigError, Niceness, Settings, ThreadCount};
@@ -47,6 +49,9 @@ pub(in crate::cli) struct UpArgs {
     #[arg(long, env = "QUARRY_NO_MDNS", value_parser = BoolishValueParser::new(), value_name = "BOOL",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
     no_mdns: Option<bool>,
+    /// Key of a closed network, which nodes with another key or none cannot join; `quarry network-key new` makes one
+    #[arg(long, env = "QUARRY_NETWORK_KEY_FILE", value_name = "FILE")]
+    network_key_file: Option<PathBuf>,
     /// Take no chain from peers that has less work than this, in hexadecimal: the chainwork that another node's
     /// getblockchaininfo tells keeps a new node from storing anything made up [default: 0]
     #[arg(long, env = "QUARRY_MINIMUM_CHAIN_WORK", value_name = "HEX")]
@@ -113,6 +118,10 @@ impl UpArgs {
             peer: list(&self.peer),
             bootnode: list(&self.bootnode),
             no_mdns: self.no_mdns,
+            network_key_file: self
+                .network_key_file
+                .clone()
+                .filter(|path| !path.as_os_str().is_empty()),
             minimum_chain_work: self.minimum_chain_work,
             no_mine: self.no_mine,
             mining_address: self.mining_address.clone(),

@@ -8,6 +8,7 @@ mod doctor;
 mod health;
 mod init;
 mod mine;
+mod network_key;
 mod peers;
 mod print;
 mod reindex;
@@ -58,6 +59,7 @@ fn in_context(context: &Context, command: &Command) -> CliResult {
         Command::Send(args) => send::run(context, args),
         Command::Mine(args) => mine::run(context, args),
         Command::Rpc(args) => rpc::run(context, args),
+        Command::NetworkKey(command) => network_key::run(context, command),
         Command::RpcAuth(args) => rpc_auth::run(context, args),
         Command::Status => status::run(context),
         Command::Peers(args) => peers::run(context, args.command.as_ref()),

@@ -117,6 +117,7 @@ fn config(context: &Context) -> CliResult<NodeConfig> {
         mdns: !settings.no_mdns.unwrap_or(false),
         peers: settings.peer.unwrap_or_default(),
         bootnodes: settings.bootnode.unwrap_or_default(),
+        network_key_file: settings.network_key_file,
         minimum_work: settings.minimum_chain_work.unwrap_or_default(),
         mine_to,
         threads: settings.threads.unwrap_or_default(),

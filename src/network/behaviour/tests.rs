@@ -29,6 +29,7 @@ fn swarm() -> Swarm<Behaviour> {
         &config,
         &chain,
         Keypair::generate_ed25519(),
+        None,
         MeshSize::Small,
         Traffic::default(),
     )

@@ -6,7 +6,7 @@ use libp2p::{
     PeerId,
     core::ConnectedPoint,
     identify, ping,
-    swarm::{ConnectionError, ConnectionId},
+    swarm::{ConnectionError, ConnectionId, ListenError},
 };
 
 use super::{Service, facts::chain_up_to};
@@ -25,7 +25,22 @@ use crate::{
 /// So many banned peers of one IP get the IP refused.
 const BANS_PER_IP: usize = 5;
 
+/// It is said this often, in milliseconds, that a caller may lack the network key: anybody can call.
+const KEY_HINT: u64 = 600_000;
+
 impl Service {
+    /// In a closed network a connection that ends before the handshake is, as a rule, of a node without the key.
+    pub(super) fn hint_at_network_key(&mut self, error: &ListenError) {
+        let now = self.now();
+        let is_closed = self.config.network_key_file.is_some();
+        if is_closed && matches!(error, ListenError::Transport(_)) && now >= self.key_hint_due {
+            self.key_hint_due = now + KEY_HINT;
+            tracing::warn!(
+                "a caller did not get through the handshake; if it is one of your nodes, it needs the same --network-key-file (told once in 10 min)"
+            );
+        }
+    }
+
     pub(super) fn on_connected(
         &mut self,
         id: PeerId,

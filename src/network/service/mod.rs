@@ -128,6 +128,8 @@ struct Service {
     tasks: JoinSet<Done>,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<NetworkStatus>,
+    /// When to say again that somebody may lack the network key.
+    key_hint_due: u64,
     ticks: ticks::Ticks,
 }
 
@@ -207,6 +209,7 @@ impl Service {
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "an inbound connection failed");
+                self.hint_at_network_key(&error);
             }
             // Others tell of steps whose results come as events of their own.
             _ => {}

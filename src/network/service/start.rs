@@ -24,6 +24,7 @@ use crate::{
         compact::Compact,
         gossip::{MeshSize, Outbox, RecentBlocks, Topics},
         limits::COMMAND_BUFFER,
+        network_key::NetworkKey,
         peers::{
             AddressBook, Dialer, Observed, PeerTable, Route, Scores, Source, StaleTip,
             load_or_create_identity, socket_address,
@@ -40,7 +41,7 @@ use crate::{
 /// helper tasks panicked; the caller joins it and stops the node on an error.
 ///
 /// # Errors
-/// [`NetworkError`] when an address is none, a port is busy, or the identity is unusable.
+/// [`NetworkError`] when an address is none, a port is busy, or the identity or the network key is unusable.
 pub fn spawn(
     config: NetworkConfig,
     chain: ChainHandle,
@@ -48,12 +49,21 @@ pub fn spawn(
     cancel: CancellationToken,
 ) -> Result<(NetworkHandle, JoinHandle<Result<(), NetworkError>>), NetworkError> {
     let key = load_or_create_identity(&config.identity_file)?;
+    let network_key = config.network_key_file.as_deref();
+    let network_key = network_key.map(NetworkKey::load).transpose()?;
     let book = AddressBook::load(&config.peers_file);
     let known = book.reached();
     let id = chain.reader().spec().chain_id();
     let mesh = MeshSize::for_known_peers(book.table().len());
     let traffic = Traffic::default();
-    let mut swarm = behaviour::build(&config, &id, key, mesh, traffic.clone())?;
+    let mut swarm = behaviour::build(
+        &config,
+        &id,
+        key,
+        network_key.as_ref(),
+        mesh,
+        traffic.clone(),
+    )?;
     for ban in book.bans(unix_now()) {
         let left = ban.1.until.saturating_sub(unix_now());
         let gate = &mut swarm.behaviour_mut().gate;
@@ -151,6 +161,7 @@ pub fn spawn(
             tasks: JoinSet::new(),
             commands: received,
             status,
+            key_hint_due: 0,
             ticks: Ticks::default(),
             config,
             swarm,
