@@ -3,12 +3,12 @@
 use quarry::primitives::Encode;
 use quarry::primitives::{BlockHash, ChainId, ShortId, Work};
 use quarry::wire::limits::{
-    MAX_ADDRESSES, MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCK_TRANSACTIONS, MAX_BLOCKS, MAX_COMPACT_BLOCK,
-    MAX_GOSSIP_BLOCK, MAX_HEADERS, MAX_LOCATOR,
+    MAX_ADDRESSES, MAX_AGENT, MAX_BATCH_TRANSACTIONS, MAX_BLOCK_TRANSACTIONS, MAX_BLOCKS,
+    MAX_COMPACT_BLOCK, MAX_GOSSIP_BLOCK, MAX_HEADERS, MAX_LOCATOR,
 };
 use quarry::wire::{
-    BlockGossip, BlockTransactionsRequest, CompactBlock, HeadersRequest, PeerAddress, Protocol, Request,
-    Response, Status, decode_transaction_batch, encode_transaction_batch,
+    BlockGossip, BlockTransactionsRequest, CompactBlock, HeadersRequest, PeerAddress, Protocol,
+    Request, Response, Status, decode_transaction_batch, encode_transaction_batch,
 };
 use std::sync::Arc;
 
