@@ -55,6 +55,20 @@ impl SubmitError {
             Self::Storage(_) => "storage",
         }
     }
+
+    /// Whether the block is at fault, or what it builds on: not its time alone, the disk, or a node that stops. Of a block made
+    /// here it means that the template must not be trusted.
+    pub const fn blames_block(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::Mutated(_)
+            | Self::KnownInvalid(_)
+            | Self::InvalidParent(_)
+            | Self::UnknownParent(_)
+            | Self::UnknownBlock(_) => true,
+            Self::Future { .. } | Self::Stopped | Self::Storage(_) => false,
+        }
+    }
 }
 
 impl From<RuleError> for SubmitError {

@@ -17,7 +17,7 @@ use super::handle::MinerHandle;
 use super::rate::MovingRate;
 use super::template::{Template, TemplateError, build_template};
 use super::workers::{self, Report};
-use crate::chain::{BlockAccepted, ChainHandle, Clock, EventReader, SubmitError};
+use crate::chain::{BlockAccepted, ChainHandle, Clock, EventReader};
 use crate::mempool::MempoolHandle;
 use crate::primitives::{BlockHash, PubkeyHash};
 
@@ -268,25 +268,14 @@ impl Controller {
                 self.build().await;
             }
             Ok(BlockAccepted::AlreadyKnown) => self.build().await,
-            Err(
-                error @ (SubmitError::Future { .. }
-                | SubmitError::Stopped
-                | SubmitError::Storage(_)),
-            ) => {
-                // The chain's own thread tells the node of its end.
-                tracing::debug!(%error, "a mined block was not taken");
-                self.current = None;
-            }
-            Err(
-                error @ (SubmitError::Invalid(_)
-                | SubmitError::Mutated(_)
-                | SubmitError::KnownInvalid(_)
-                | SubmitError::InvalidParent(_)
-                | SubmitError::UnknownParent(_)
-                | SubmitError::UnknownBlock(_)),
-            ) => {
+            Err(error) if error.blames_block() => {
                 tracing::error!(%error, %hash, "a mined block was refused; mining without transactions on this tip");
                 self.distrusted = Some(template.parent());
+                self.current = None;
+            }
+            Err(error) => {
+                // The chain's own thread tells the node of its end.
+                tracing::debug!(%error, "a mined block was not taken");
                 self.current = None;
             }
         }

@@ -19,7 +19,7 @@ use super::payout::Payouts;
 use super::session::{Found, Now, Session};
 use super::source::Source;
 use super::workers::{StratumInfo, WorkerInfo, Workers};
-use crate::chain::{BlockAccepted, ChainHandle, Clock, SubmitError};
+use crate::chain::{BlockAccepted, ChainHandle, Clock};
 use crate::mempool::MempoolHandle;
 use crate::primitives::BlockHash;
 
@@ -245,25 +245,14 @@ impl Shared {
                 tracing::info!(height, %hash, worker = &*worker, "an external miner found a block a moment too late");
             }
             Ok(BlockAccepted::AlreadyKnown) => {}
-            Err(
-                error @ (SubmitError::Future { .. }
-                | SubmitError::Stopped
-                | SubmitError::Storage(_)),
-            ) => {
-                // The chain's own thread tells the node of its end.
-                tracing::debug!(%error, "an external miner's block was not taken");
-            }
-            Err(
-                error @ (SubmitError::Invalid(_)
-                | SubmitError::Mutated(_)
-                | SubmitError::KnownInvalid(_)
-                | SubmitError::InvalidParent(_)
-                | SubmitError::UnknownParent(_)
-                | SubmitError::UnknownBlock(_)),
-            ) => {
+            Err(error) if error.blames_block() => {
                 tracing::error!(%error, %hash, "an external miner's block was refused; its miners work without transactions on this tip");
                 // Full means that it knows by now.
                 let _ = self.refused.try_send(parent);
+            }
+            Err(error) => {
+                // The chain's own thread tells the node of its end.
+                tracing::debug!(%error, "an external miner's block was not taken");
             }
         }
     }
