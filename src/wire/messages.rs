@@ -30,6 +30,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Status,
+        Self::Headers,
+        Self::Blocks,
+        Self::BlockTransactions,
+        Self::Addresses,
+    ];
+
     /// The name inside the protocol id `/quarry/<net>/<name>/1`.
     pub fn name(self) -> &'static str {
         match self {

@@ -12,7 +12,7 @@ use libp2p::{
 
 use super::{Behaviour, BehaviourEvent, build};
 use crate::{
-    network::{NetworkConfig, gossip::MeshSize, traffic::Traffic},
+    network::{NetworkConfig, gossip::MeshSize, limits::max_streams, traffic::Traffic},
     primitives::{BlockHash, ChainId},
     wire::{BlockTransactionsRequest, HeadersRequest, Protocol, Request, Response},
 };
@@ -115,35 +115,21 @@ fn request(protocol: Protocol) -> Request {
     }
 }
 
-/// Both directions share the streams of a protocol, and what comes over the limit vanishes without a word. So two requests each
-/// way at once, which is what nodes keep to, must all arrive before the first is answered. (Of addresses nodes ask once.)
+/// Both directions share the streams of a protocol, and what comes over the limit vanishes without a word. So half of them each
+/// way at once must all arrive before the first is answered.
 #[tokio::test]
-async fn trap13_two_requests_each_way_at_once_are_all_served() {
-    const AT_ONCE: usize = 2;
+async fn trap13_requests_both_ways_at_once_are_all_served() {
     let (mut a, mut b) = (swarm(), swarm());
     let address = listen(&mut a).await;
     b.dial(address).unwrap();
     let (a_id, b_id) = (*a.local_peer_id(), *b.local_peer_id());
-    let protocols = [
-        Protocol::Status,
-        Protocol::Headers,
-        Protocol::Blocks,
-        Protocol::BlockTransactions,
-        Protocol::Addresses,
-    ];
-    let at_once = |protocol| {
-        if protocol == Protocol::Addresses {
-            1
-        } else {
-            AT_ONCE
-        }
-    };
+    let at_once = |protocol| max_streams(protocol) / 2;
     let mut arrived = HashMap::new();
     let mut waiting = Vec::new();
     let mut answered = 0;
-    let expected = 2 * protocols.map(at_once).iter().sum::<usize>();
+    let expected = 2 * Protocol::ALL.map(at_once).iter().sum::<usize>();
     let ask = |swarm: &mut Swarm<Behaviour>, peer: PeerId| {
-        for protocol in protocols {
+        for protocol in Protocol::ALL {
             for _ in 0..at_once(protocol) {
                 let behaviour = swarm.behaviour_mut().requests(protocol);
                 behaviour.send_request(&peer, request(protocol));

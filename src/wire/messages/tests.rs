@@ -3,14 +3,6 @@
 use super::*;
 use crate::primitives::{CompactTarget, MerkleRoot};
 
-const PROTOCOLS: [Protocol; 5] = [
-    Protocol::Status,
-    Protocol::Headers,
-    Protocol::Blocks,
-    Protocol::BlockTransactions,
-    Protocol::Addresses,
-];
-
 fn header(nonce: u32) -> BlockHeader {
     BlockHeader {
         version: 1,
@@ -71,7 +63,7 @@ fn h06_a_full_headers_answer_fits_and_one_more_is_refused() {
 
 #[test]
 fn every_protocol_can_say_rate_limited() {
-    for protocol in PROTOCOLS {
+    for protocol in Protocol::ALL {
         let bytes = Response::RateLimited.encode(protocol);
         assert!(matches!(
             Response::decode(protocol, &bytes),
@@ -119,7 +111,7 @@ fn p01_lying_lengths_are_refused() {
     ] {
         let mut bytes = vec![0x0a];
         bytes.extend_from_slice(length);
-        for protocol in PROTOCOLS {
+        for protocol in Protocol::ALL {
             assert!(Request::decode(protocol, &bytes).is_err());
             assert!(Response::decode(protocol, &bytes).is_err());
         }

@@ -287,13 +287,6 @@ async fn serve(mut stream: Stream, habits: Habits, heard: Arc<Mutex<Heard>>) {
 }
 
 fn request_protocol(name: &str) -> Option<Protocol> {
-    let all = [
-        Protocol::Status,
-        Protocol::Headers,
-        Protocol::Blocks,
-        Protocol::BlockTransactions,
-        Protocol::Addresses,
-    ];
     let is_it = |protocol: &Protocol| name.ends_with(&format!("/{}/1", protocol.name()));
-    all.into_iter().find(is_it)
+    Protocol::ALL.into_iter().find(is_it)
 }
