@@ -14,7 +14,7 @@ pub struct PeerInfo {
     pub peer_id: String,
     /// Where we see it.
     pub address: String,
-    /// `tcp` or `quic-v1`.
+    /// How its bytes travel: `tcp`.
     pub transport: String,
     /// Whether it dialled us.
     pub inbound: bool,

@@ -1,7 +1,7 @@
 //! How many bytes go to and come from each peer.
 //!
 //! Counted is what goes over the streams of an authenticated connection: messages of all protocols with their framing and
-//! negotiation. What Noise, Yamux or QUIC, TCP and IP add is not, nor are handshakes that fail.
+//! negotiation. What Noise, Yamux, TCP and IP add is not, nor are handshakes that fail.
 
 use std::{
     collections::HashMap,
