@@ -11,6 +11,7 @@ mod protocol;
 mod schema;
 mod storm;
 mod template;
+mod wallet_keys;
 mod wallets;
 
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! The runs.
 
 use super::node::{branch, work};
-use super::simulation::{Manner, Simulation};
+use super::{peer::Manner, simulation::Simulation};
 use crate::network::sync::{Event, PeerKey, PeerStatus, SyncFault, SyncState};
 use crate::primitives::BlockHash;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use proptest::prelude::*;
 
 use super::node::{NOW, branch, flat, grow, steep, work};
-use super::simulation::{Manner, Simulation};
+use super::{peer::Manner, simulation::Simulation};
 use crate::consensus::HeaderChain;
 use crate::network::sync::{SyncFault, Weighing, WeighingError};
 use crate::primitives::BlockHeader;

@@ -3,4 +3,5 @@
 mod cases;
 mod low_work;
 mod node;
+mod peer;
 mod simulation;
